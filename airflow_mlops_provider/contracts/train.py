@@ -1,0 +1,70 @@
+"""Contract of the step that fits a model."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from airflow_mlops_provider.contracts.base import Contract, StepSpec
+
+__all__ = ["TrainResult", "TrainSpec", "TrainingDataset"]
+
+
+class TrainingDataset(Contract):
+    """Labelled rows and how their features are joined, each as known at its event's time."""
+
+    entities: str = Field(description="lake table of labelled rows")
+    target: str
+    event_timestamp: str | None = None
+    unique_key: tuple[str, ...] = ()
+    feature_service: str | None = None
+    columns: tuple[str, ...] | None = Field(
+        None, description="columns of `entities` that are features; default: all but target, timestamp and key"
+    )
+    window: timedelta | None = Field(None, description="how far back rows are used; null: all of them (expanding)")
+
+
+class TrainSpec(StepSpec):
+    """Fit on rows of accepted batches up to `until`, without the last `holdout`; with `refit` once more on all."""
+
+    model: str
+    dataset: TrainingDataset
+    python_callable: str | None = None
+    estimator: str | None = Field(None, description="a scikit-learn estimator by its dotted name")
+    parameters: dict[str, Any] = Field({}, description="any JSON: the trainer's own parameters")
+    holdout: timedelta | None = None
+    refit: bool = False
+    seed: int = 0
+    until: str | None = Field(None, description="newest batch to use; null: the newest accepted one")
+    experiment: str | None = None
+    requirements: tuple[str, ...] = ()
+    timezone: str = "UTC"
+
+    @model_validator(mode="after")
+    def _one_trainer(self) -> Self:
+        if bool(self.python_callable) == bool(self.estimator):
+            raise ValueError("give exactly one of python_callable, estimator")
+        return self
+
+
+class TrainResult(Contract):
+    """The judged model's run, and the refitted twin's where one was asked for.
+
+    `fitted_until` is the last event the judged model saw, `refitted_until` the twin's; both are data time.
+    `versions` are the lake versions that were read.
+    """
+
+    run_id: str
+    model_uri: str
+    refit_run_id: str | None = None
+    refit_model_uri: str | None = None
+    rows: int
+    holdout_rows: int = 0
+    fitted_until: AwareDatetime | None = None
+    refitted_until: AwareDatetime | None = None
+    holdout_start: AwareDatetime | None = None
+    until: str
+    versions: dict[str, int] = {}
+    classes: tuple[str, ...] = ()
