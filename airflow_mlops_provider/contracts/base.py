@@ -17,6 +17,11 @@ class Contract(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
+    @property
+    def rejected(self) -> bool:
+        """Whether this result is a gate's no; the step's outcome is then `rejected`, not `succeeded`."""
+        return False
+
 
 class DatasetRef(Contract):
     """A table by reference; XCom carries these, never data.

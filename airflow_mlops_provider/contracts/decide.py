@@ -64,6 +64,7 @@ class DecideSpec(StepSpec):
     """Decide for every monitored batch that has no decision yet, in order."""
 
     model: str
+    labels: str = Field(description="lake table of labelled rows: its batches are decided on")
     retrain: RetrainPolicy
 
 

@@ -84,3 +84,8 @@ class EvaluateResult(Contract):
     rows: int = 0
     first_row: AwareDatetime | None = None
     last_row: AwareDatetime | None = None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the challenger was refused."""
+        return self.verdict == "refused"

@@ -12,6 +12,7 @@ __all__ = ["MaintainResult", "MaintainSpec"]
 class MaintainSpec(StepSpec):
     """Compact and vacuum the pipeline's tables, at most once every `every` of wall time."""
 
+    tables: tuple[str, ...] = ()
     every: timedelta = timedelta(days=7)
     keep: timedelta = timedelta(days=30)
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from airflow_mlops_provider.contracts.base import Batch, Contract, StepSpec
 
-__all__ = ["FeatureService", "FeatureView", "MaterializeResult", "MaterializeSpec"]
+__all__ = ["FeatureDefinitions", "FeatureService", "FeatureView", "MaterializeResult", "MaterializeSpec"]
 
 
 class FeatureView(Contract):
@@ -30,6 +30,15 @@ class FeatureService(Contract):
 
     name: str
     views: tuple[FeatureView, ...]
+
+
+class FeatureDefinitions(Contract):
+    """All that a Feast repository defines, exported to the lake; `digest` is that of its files."""
+
+    project: str
+    digest: str
+    views: tuple[FeatureView, ...]
+    services: tuple[FeatureService, ...]
 
 
 class MaterializeSpec(StepSpec):

@@ -38,6 +38,7 @@ class TrainSpec(StepSpec):
     refit: bool = False
     seed: int = 0
     until: str | None = Field(None, description="newest batch to use; null: the newest accepted one")
+    decision: str | None = Field(None, description="id of the governor's decision: its batch is then the newest")
     experiment: str | None = None
     requirements: tuple[str, ...] = ()
     timezone: str = "UTC"
@@ -68,3 +69,4 @@ class TrainResult(Contract):
     until: str
     versions: dict[str, int] = {}
     classes: tuple[str, ...] = ()
+    experiment_id: str | None = Field(None, description="MLflow's, for the address of the run's page")

@@ -69,6 +69,11 @@ class ValidateResult(Contract):
     verdict: Literal["pass", "refused"]
     datasets: dict[str, DatasetVerdict]
 
+    @property
+    def rejected(self) -> bool:
+        """Whether the batch was refused."""
+        return self.verdict == "refused"
+
     def refusal(self) -> str:
         """Return one line that says which dataset was refused and why; empty if none was."""
         lines = [

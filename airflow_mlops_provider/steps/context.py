@@ -7,14 +7,21 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.contracts.base import StepSpec
 from airflow_mlops_provider.contracts.protocol import Message
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps.lake import Lake
 
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
 __all__ = ["StepContext", "load_function"]
+
+
+def _show(message: Message) -> None:
+    print(message.text)
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class StepContext:
 
     run_key: str
     connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
-    emit: Callable[[Message], None] = field(default=print)
+    emit: Callable[[Message], None] = field(default=_show, repr=False)
     seed: int = 0
 
     def say(self, text: str, progress: float | None = None) -> None:
@@ -42,6 +49,31 @@ class StepContext:
             raise ConfigError(
                 f"connection {conn_id!r} was not handed to this step; known: {sorted(self.connections)}"
             ) from None
+
+    def sqlalchemy_url(self, conn_id: str) -> URL:
+        """Return a connection as SQLAlchemy's URL, which hides the password when it is shown.
+
+        `extra.driver` may name the driver, such as `psycopg`. Raises ConfigError if there is no such connection.
+        """
+        from sqlalchemy import URL
+
+        fields = self.connection(conn_id)
+        dialect = {"postgres": "postgresql"}.get(str(fields["conn_type"]), str(fields["conn_type"]))
+        driver = (fields.get("extra") or {}).get("driver")
+        return URL.create(
+            f"{dialect}+{driver}" if driver else dialect,
+            username=fields.get("login"),
+            password=fields.get("password"),
+            host=fields.get("host") if dialect != "sqlite" else None,
+            port=fields.get("port"),
+            database=fields.get("schema") if dialect != "sqlite" else fields.get("host") or fields.get("schema"),
+        )
+
+    def storage_options(self, conn_id: str) -> dict[str, Any]:
+        """Return a connection as fsspec's options: `extra`, and login and password under S3's names."""
+        fields = self.connection(conn_id)
+        named = {"key": fields.get("login"), "secret": fields.get("password")}
+        return {**(fields.get("extra") or {}), **{key: value for key, value in named.items() if value}}
 
     def lake(self, spec: StepSpec) -> Lake:
         """Return the lake that the spec names."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,7 +68,7 @@ class Lake:
     def write_once(
         self,
         table: str,
-        data: pa.Table | pa.RecordBatchReader,
+        data: pa.Table | Callable[[], pa.RecordBatchReader],
         *,
         app: str,
         sequence: int = 1,
@@ -77,24 +79,24 @@ class Lake:
 
         The transaction `app` at `sequence` is the batch's identity: a second call with it, from any process,
         writes nothing. Delta itself does not refuse a duplicate, it only detects the race: so we look, and
-        write through the same handle, and on a conflict look again. A reader as `data` must be fresh, so it
-        is read into a table first where a retry may need it twice. Raises DataError if columns or types do
+        write through the same handle, and on a conflict look again. Large data comes as a function that opens
+        a fresh reader, for each try anew. Raises DataError if columns or types do
         not fit, TransientError if twenty tries met a conflict.
         """
         from deltalake import CommitProperties, Transaction, write_deltalake
         from deltalake.exceptions import CommitFailedError
 
-        data = data if isinstance(data, pa.Table) else data.read_all()
         for _ in range(_RETRIES):
-            handle = self._ensure(table, data.schema)
+            rows = _storable(data if isinstance(data, pa.Table) else data())
+            handle = self._ensure(table, rows.schema)
             done = handle.transaction_version(app)
             if done is not None and done >= sequence:
                 return handle.version(), False
-            evolve = _check_schema(table, pa.schema(handle.schema().to_arrow()), data.schema, on_schema_change)
+            evolve = _check_schema(table, pa.schema(handle.schema().to_arrow()), rows.schema, on_schema_change)
             try:
                 write_deltalake(
                     handle,
-                    data,
+                    rows,
                     mode=mode,
                     schema_mode="merge" if evolve and mode == "append" else ("overwrite" if evolve else None),
                     commit_properties=CommitProperties(app_transactions=[Transaction(app, sequence)]),
@@ -145,9 +147,57 @@ class Lake:
             )
         return True
 
+    def schema(self, table: str) -> pa.Schema | None:
+        """Return the Arrow schema of a table's newest version, or None where no table is."""
+        found = self.open(table)
+        return None if found is None else pa.schema(found.schema().to_arrow())
+
+    @contextmanager
+    def replacing(self, path: str) -> Iterator[Any]:
+        """Open `path` (below the root) for writing; it appears whole at the end, or not at all."""
+        import fsspec
+
+        filesystem, target = fsspec.core.url_to_fs(path, **self._fsspec_options())
+        filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        part = f"{target}.{uuid.uuid4().hex}.part"
+        try:
+            with filesystem.open(part, "wb") as sink:
+                yield sink
+            filesystem.mv(part, target)
+        finally:
+            if filesystem.exists(part):
+                filesystem.rm(part)
+
+    def source(self, path: str) -> Any:
+        """Return a seekable file below the root, opened for reading."""
+        import fsspec
+
+        filesystem, target = fsspec.core.url_to_fs(path, **self._fsspec_options())
+        return filesystem.open(target, "rb")
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write a small file below the root in one move."""
+        with self.replacing(path) as sink:
+            sink.write(content)
+
+    def get(self, path: str) -> bytes | None:
+        """Return a small file below the root, or None where none is."""
+        import fsspec
+
+        filesystem, target = fsspec.core.url_to_fs(path, **self._fsspec_options())
+        return filesystem.cat_file(target) if filesystem.exists(target) else None
+
     def staged(self, pipeline: str, dataset: str, batch: str) -> str:
         """Return where a batch waits, as plain Parquet outside every table, for its verdict."""
         return f"{self.root}/_staging/{pipeline}/{dataset}/{_safe(batch)}.parquet"
+
+    def _fsspec_options(self) -> dict[str, Any]:
+        options = {
+            "key": self.storage.get("AWS_ACCESS_KEY_ID"),
+            "secret": self.storage.get("AWS_SECRET_ACCESS_KEY"),
+            "endpoint_url": self.storage.get("AWS_ENDPOINT_URL"),
+        }
+        return {key: value for key, value in options.items() if value}
 
     def _ensure(self, table: str, schema: pa.Schema) -> DeltaTable:
         # Created first, with an explicit schema: a racing append fails to create, and an empty column becomes void.
@@ -179,6 +229,14 @@ def _check_schema(table: str, known: pa.Schema, given: pa.Schema, policy: str) -
             f"{table}: columns changed (new: {new or 'none'}, missing: {missing or 'none'}); on_schema_change is reject"
         )
     return bool(new or missing)
+
+
+def _storable(rows: pa.Table | pa.RecordBatchReader) -> pa.Table | pa.RecordBatchReader:
+    """Return the rows in the types that Delta keeps; a cast that would lose something is Arrow's error."""
+    schema = pa.schema([pa.field(f.name, _stored(f.type)) for f in rows.schema])
+    if schema.equals(rows.schema):
+        return rows
+    return rows.cast(schema)
 
 
 def _stored(kind: pa.DataType) -> pa.DataType:

@@ -40,13 +40,17 @@ class Step:
         return _load(self.run_path)  # type: ignore[no-any-return]  # named in this table
 
 
+# Steps whose contract stands in another noun's module.
+_MODULES = {"rollback": "rollback", "drift": "drift", "performance": "performance"}
+
+
 def _ours(name: str, module: str, stem: str, *extras: str) -> Step:
     base = "airflow_mlops_provider"
     return Step(
         name,
         f"{base}.contracts.{module}:{stem}Spec",
         f"{base}.contracts.{module}:{stem}Result",
-        f"{base}.steps.{module}:{name}",
+        f"{base}.steps.{_MODULES.get(name, module)}:{name}",
         extras,
     )
 
@@ -67,6 +71,7 @@ STEPS: dict[str, Step] = {
         _ours("drift", "monitor", "Drift", "lake"),
         _ours("performance", "monitor", "Performance", "lake"),
         _ours("decide", "decide", "Decide", "lake"),
+        _ours("adopt", "adopt", "Adopt", "lake", "mlflow"),
         _ours("maintain", "maintain", "Maintain", "lake"),
     )
 }

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Triggers: what deferred sensors wait for. None fires in its first ten seconds."""

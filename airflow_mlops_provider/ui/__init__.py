@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pages and links inside Airflow's own UI; read-only."""

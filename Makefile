@@ -1,0 +1,67 @@
+# Two commands do all the set-up: `make demo` and `make test`. Needs only make and Python >= 3.11.
+PYTHON ?= python3
+TEST_ENV := .venv
+DEMO_ENV := .venv-demo
+N ?= 3
+# Bytecode saves seconds in every Airflow process; an environment that turns it off must not slow the demo.
+unexport PYTHONDONTWRITEBYTECODE
+unexport UV_PYTHON
+
+.PHONY: demo test check unit chaos bench docs dist requirements clean help
+
+help:
+	@echo "make demo    the flights of 2013 through the whole life of a model (UI=0: end instead of keeping the UIs up;"
+	@echo "             INCIDENT=celsius or INCIDENT=labels: with an injected incident)"
+	@echo "make test    ruff, mypy --strict, import-linter and every test"
+	@echo "make chaos   kills around the ledgers' commits, N=$(N) times"
+	@echo "make bench   paired figures against peers (ONLY=name for one row)"
+	@echo "make docs    the documentation site in site/;  make dist  the wheel in dist/"
+
+demo: $(DEMO_ENV)/ready
+	@$(DEMO_ENV)/bin/python -m include.demo
+
+test: check unit
+
+check: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/ruff format --check .
+	$(TEST_ENV)/bin/ruff check .
+	$(TEST_ENV)/bin/mypy
+	$(TEST_ENV)/bin/lint-imports
+
+unit: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/python -m pytest $(ARGS)
+
+chaos: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/python -m tests.chaos --n $(N)
+
+bench: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+docs: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/mkdocs build --strict
+
+dist: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/uv build --wheel --out-dir dist
+
+# The wheel is installed, not the source folder: the demo runs what a user installs.
+$(DEMO_ENV)/ready: requirements/demo.txt pyproject.toml $(shell find airflow_mlops_provider -name '*.py')
+	@echo "environment: $(DEMO_ENV)"
+	@test -x $(DEMO_ENV)/bin/uv || ($(PYTHON) -m venv $(DEMO_ENV) && $(DEMO_ENV)/bin/python -m pip install -q uv)
+	@$(DEMO_ENV)/bin/uv pip install -q --python $(DEMO_ENV)/bin/python --compile-bytecode -r requirements/demo.txt
+	@$(DEMO_ENV)/bin/uv pip install -q --python $(DEMO_ENV)/bin/python --compile-bytecode --no-deps --reinstall-package airflow-mlops-provider .
+	@touch $@
+
+$(TEST_ENV)/ready: requirements/test.txt pyproject.toml
+	@echo "environment: $(TEST_ENV)"
+	@test -x $(TEST_ENV)/bin/uv || ($(PYTHON) -m venv $(TEST_ENV) && $(TEST_ENV)/bin/python -m pip install -q uv)
+	@$(TEST_ENV)/bin/uv pip install -q --python $(TEST_ENV)/bin/python --compile-bytecode -r requirements/test.txt
+	@$(TEST_ENV)/bin/uv pip install -q --python $(TEST_ENV)/bin/python --no-deps -e .
+	@touch $@
+
+requirements: $(TEST_ENV)/ready
+	for name in demo test tools; do \
+	  $(TEST_ENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header \
+	    requirements/$$name.in -o requirements/$$name.txt; done
+
+clean:
+	rm -rf .demo .bench dist site

@@ -1,0 +1,137 @@
+"""`airflow-mlops`: run, plan and lint a pipeline file, and doctor. None of it needs Airflow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from airflow_mlops_provider import __version__
+from airflow_mlops_provider.exceptions import MlopsError
+from airflow_mlops_provider.factory.config import FactoryConfig
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 good, 1 errors, a refused batch or a failed task, 2 usage."""
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.command(given))
+    except MlopsError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="airflow-mlops", description="A model's whole life from one YAML file.")
+    parser.add_argument("--version", action="version", version=f"airflow-mlops-provider {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run one task or section here, without Airflow")
+    run.add_argument("file", type=Path)
+    run.add_argument("name", help="a section (data, training, scoring, monitoring) or a task (ingest, train, ...)")
+    run.add_argument("--batch", metavar="ID", help="start of a batch, such as 2013-04-01")
+    run.add_argument("--run-id", metavar="ID", help="run whose results are read and written")
+    run.add_argument("--lake", metavar="DIR", help="lake where the file names none")
+    run.set_defaults(command=_run)
+
+    plan = commands.add_parser("plan", help="print the DAGs and tasks that a file makes")
+    plan.add_argument("file", type=Path)
+    plan.add_argument("--format", choices=("text", "json"), default="text")
+    plan.set_defaults(command=_plan)
+
+    lint = commands.add_parser("lint", help="print every error of the files, with lines")
+    lint.add_argument("files", type=Path, nargs="+", metavar="file")
+    lint.add_argument("--format", choices=("text", "json", "github"), default="text")
+    lint.set_defaults(command=_lint)
+
+    for command in (run, plan):
+        command.add_argument("--environment", metavar="NAME", help="one of the file's environments")
+    for command in (run, plan, lint):
+        command.add_argument("--bundle", type=Path, metavar="DIR", help="root of the bundle (default: see below)")
+        command.epilog = "The bundle is the working directory where the file lies below it, else the file's folder."
+
+    doctor = commands.add_parser("doctor", help="say what is installed here, or for another interpreter")
+    doctor.add_argument("--python", metavar="PATH", help="ask this interpreter")
+    doctor.add_argument("--format", choices=("text", "json"), default="text")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _run(given: argparse.Namespace) -> int:
+    from airflow_mlops_provider.factory.local import LocalRun
+    from airflow_mlops_provider.factory.plan import plan
+
+    config = FactoryConfig.from_environment()
+    config = replace(config, lake=given.lake or config.lake)
+    bundle = _bundle(given)
+    planned = plan(given.file, environment=given.environment, bundle=bundle, config=config)
+    local = LocalRun.of(planned, bundle, lambda task, message: print(f"{task}: {message.text}", flush=True))
+    good = True
+    for end in local.run(given.name, batch=given.batch, run_id=given.run_id):
+        print(f"{end.task_id}: {end.status} in {end.seconds:.1f} s{_why(end)} (run {end.run_id})", flush=True)
+        if end.trace:
+            print(end.trace, file=sys.stderr)
+        good = good and end.good
+    return 0 if good else 1
+
+
+def _why(end: Any) -> str:  # local.TaskEnd
+    reason = end.detail or (end.result or {}).get("reason") or ""
+    return f": {reason}" if reason else ""
+
+
+def _plan(given: argparse.Namespace) -> int:
+    from airflow_mlops_provider.factory.plan import plan
+    from airflow_mlops_provider.factory.show import plan_text
+
+    planned = plan(given.file, environment=given.environment, bundle=_bundle(given))
+    if given.format == "json":
+        print(json.dumps(planned.as_json(provenance=True), indent=2))
+    else:
+        print(plan_text(planned), end="")
+    return 0
+
+
+def _lint(given: argparse.Namespace) -> int:
+    from airflow_mlops_provider.factory.check import lint
+    from airflow_mlops_provider.factory.show import errors_text
+
+    config = FactoryConfig.from_environment()
+    errors = [error for file in given.files for error in lint(file, bundle=_bundle(given, file), config=config)]
+    text = errors_text(errors, given.format)
+    print(text, end="" if text.endswith("\n") or not text else "\n")
+    if given.format == "text" and not errors:
+        print(f"{len(given.files)} file{'s' if len(given.files) > 1 else ''}: no error")
+    return 1 if errors else 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from airflow_mlops_provider.factory.show import doctor_text
+    from airflow_mlops_provider.runners.check import check, describe
+
+    found = check(given.python) if given.python else describe()
+    if not given.python:
+        found["airflow"] = _airflow()
+    print(json.dumps(found, indent=2) if given.format == "json" else doctor_text(found))
+    return 0
+
+
+def _airflow() -> str | None:
+    from importlib.metadata import version
+
+    return version("apache-airflow") if find_spec("airflow") else None
+
+
+def _bundle(given: argparse.Namespace, file: Path | None = None) -> Path:
+    """Return the bundle's root: as given, else the working directory if the file lies below it, else its folder."""
+    if given.bundle is not None:
+        return Path(given.bundle)
+    path = (file or given.file).resolve()
+    return Path.cwd() if path.is_relative_to(Path.cwd()) else path.parent

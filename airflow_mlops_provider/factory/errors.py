@@ -1,0 +1,48 @@
+"""What is wrong with a pipeline file: every error with its line, all of a file's at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow_mlops_provider.exceptions import ConfigError
+
+__all__ = ["FileError", "KeyPath", "PipelineFileError", "dotted"]
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class FileError:
+    """One error; `line` and `column` count from 1, `path` is the dotted key (empty: the file itself)."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}"
+        return f"{where} {self.path}: {self.message}" if self.path else f"{where} {self.message}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON."""
+        return asdict(self)
+
+
+class PipelineFileError(ConfigError):
+    """A pipeline file is wrong; `errors` are in the order of the file, one line each in the text."""
+
+    def __init__(self, errors: Iterable[FileError]) -> None:
+        self.errors = sorted(set(errors))
+        super().__init__("\n".join(map(str, self.errors)))
+
+
+def dotted(path: KeyPath) -> str:
+    """Return `data.ingest.flights.unique_key[0]` for a path of keys and positions."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

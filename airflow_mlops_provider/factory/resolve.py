@@ -1,0 +1,38 @@
+"""What a pipeline file leaves open and its other sections answer: the training dataset's fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider.factory.errors import KeyPath
+from airflow_mlops_provider.factory.models import Pipeline
+
+__all__ = ["dataset_of", "known_datasets"]
+
+
+def dataset_of(pipeline: Pipeline) -> dict[str, tuple[Any, KeyPath]]:
+    """Return the fields of `training.dataset`, each with the path that it came from.
+
+    `entities` falls back to the only dataset that is no reference table, `unique_key` to the key that the
+    entities are ingested with. A field that nobody says is absent.
+    """
+    said = pipeline.training.dataset.model_dump(mode="json", exclude_unset=True) if pipeline.training else {}
+    fields: dict[str, tuple[Any, KeyPath]] = {
+        key: (value, ("training", "dataset", key)) for key, value in said.items() if value is not None
+    }
+    sources = pipeline.data.ingest if pipeline.data else {}
+    batched = [name for name, source in sources.items() if not source.reference]
+    if pipeline.training and "entities" not in fields and len(batched) == 1:
+        fields["entities"] = (batched[0], ("data", "ingest", batched[0]))
+    source = sources.get(fields["entities"][0]) if "entities" in fields else None
+    if "unique_key" not in fields and source is not None and source.unique_key:
+        fields["unique_key"] = (list(source.unique_key), ("data", "ingest", fields["entities"][0], "unique_key"))
+    return fields
+
+
+def known_datasets(pipeline: Pipeline) -> list[str]:
+    """Return the lake tables that the file's own data section makes; empty where data comes from elsewhere."""
+    if pipeline.data is None or pipeline.data.from_:
+        return []
+    published = pipeline.data.transform.publish if pipeline.data.transform else ()
+    return [*pipeline.data.ingest, *published]

@@ -1,0 +1,164 @@
+"""What a well-formed file may still get wrong: names that are not there or not allowed, sections that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from airflow_mlops_provider.factory.config import FactoryConfig
+from airflow_mlops_provider.factory.cron import cron_fault
+from airflow_mlops_provider.factory.errors import KeyPath
+from airflow_mlops_provider.factory.models import Data, Pipeline, Training
+from airflow_mlops_provider.factory.resolve import dataset_of, known_datasets
+from airflow_mlops_provider.factory.shapes import did_you_mean
+from airflow_mlops_provider.factory.trust import callable_faults, connection_faults, interpreter_faults, path_faults
+
+__all__ = ["meaning_faults", "name_faults"]
+
+Fault = tuple[KeyPath, str]
+
+
+def name_faults(pipeline: Pipeline, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+    """Yield what the file names and may not, or what is not there."""
+    if pipeline.lake and pipeline.lake != config.lake:
+        yield from _at(("lake",), path_faults(pipeline.lake, config, bundle=bundle))
+    yield from _runs_on(pipeline, config)
+    if pipeline.data is not None:
+        yield from _ingested(pipeline.data, config, bundle)
+        yield from _checked(pipeline.data, config, bundle)
+        yield from _folders(pipeline.data, config, bundle)
+    if pipeline.training is not None:
+        yield from _trainer(pipeline.training, config, bundle)
+    if pipeline.notify is not None:
+        yield from _function(("notify", "notifier"), pipeline.notify.notifier, config, bundle)
+
+
+def _ingested(data: Data, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+    for name, source in data.ingest.items():
+        at = ("data", "ingest", name)
+        yield from _function((*at, "python_callable"), source.python_callable, config, bundle, "{name}(batch)")
+        if source.files:
+            yield from _at((*at, "files"), path_faults(source.files, config, bundle=bundle))
+        if source.conn_id:
+            yield from _at((*at, "conn_id"), connection_faults(source.conn_id, config))
+
+
+def _checked(data: Data, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+    for name, checks in data.validate_.items():
+        at = ("data", "validate", name)
+        if checks.expectation_suite:
+            faults = path_faults(checks.expectation_suite, config, bundle=bundle, kind="file")
+            yield from _at((*at, "expectation_suite"), faults)
+        table = checks.dataset
+        if table is not None and table.conn_id:
+            yield from _at((*at, "dataset", "conn_id"), connection_faults(table.conn_id, config))
+        if table is not None and table.kind == "parquet":
+            yield from _at((*at, "dataset", "name"), path_faults(table.name, config, bundle=bundle))
+
+
+def _folders(data: Data, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+    for section, key in (("transform", "project_dir"), ("materialize", "feature_repo")):
+        found = getattr(data, section)
+        if found is not None:
+            faults = path_faults(getattr(found, key), config, bundle=bundle, kind="folder")
+            yield from _at(("data", section, key), faults)
+
+
+def _trainer(training: Training, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+    at = ("training", "train")
+    function, estimator = training.train.python_callable, training.train.estimator
+    yield from _function((*at, "python_callable"), function, config, bundle, "{name}(data, params)")
+    if estimator and not estimator.startswith("sklearn."):
+        yield from _function((*at, "estimator"), estimator, config, bundle)
+
+
+def meaning_faults(pipeline: Pipeline) -> Iterator[Fault]:
+    """Yield what does not fit together."""
+    data, training = pipeline.data, pipeline.training
+    if data is not None and "://" not in data.schedule and (fault := cron_fault(data.schedule)):
+        yield ("data", "schedule"), fault
+    for section in ("scoring", "monitoring"):
+        found = getattr(pipeline, section)
+        if found is not None and (fault := cron_fault(found.reconcile)):
+            yield (section, "reconcile"), fault
+    if data is not None and not data.from_:
+        yield from _validated(data)
+    dataset = dataset_of(pipeline)
+    if training is not None and "entities" not in dataset:
+        yield ("training", "dataset"), "'entities' is missing: which table holds the labelled rows?"
+    yield from _tables(pipeline)
+    if pipeline.monitoring is not None and pipeline.monitoring.performance is not None:
+        yield from _performance(pipeline, dataset)
+
+
+def _validated(data: Data) -> Iterator[Fault]:
+    for name, checks in data.validate_.items():
+        if checks.dataset is not None:
+            continue
+        if name not in data.ingest:
+            yield ("data", "validate", name), f"no dataset {name!r} is ingested{did_you_mean(name, list(data.ingest))}"
+        elif data.ingest[name].reference:
+            text = "is a reference table: it is not staged; give `dataset: {name: " + name + "}` to check the table"
+            yield ("data", "validate", name), f"{name!r} {text}"
+
+
+def _tables(pipeline: Pipeline) -> Iterator[Fault]:
+    known = known_datasets(pipeline)
+    said = (
+        (("training", "dataset", "entities"), pipeline.training and pipeline.training.dataset.entities),
+        (("scoring", "dataset"), pipeline.scoring and pipeline.scoring.dataset),
+        (
+            ("monitoring", "performance", "labels"),
+            pipeline.monitoring and pipeline.monitoring.performance and pipeline.monitoring.performance.labels,
+        ),
+    )
+    for path, name in said:
+        if known and name and name not in known:
+            yield path, f"data makes no table {name!r}{did_you_mean(name, known)}"
+
+
+def _performance(pipeline: Pipeline, dataset: dict[str, Any]) -> Iterator[Fault]:
+    performance = pipeline.monitoring and pipeline.monitoring.performance
+    for key, source in (("labels", "entities"), ("target",) * 2, ("unique_key",) * 2, ("event_timestamp",) * 2):
+        if not getattr(performance, key) and source not in dataset:
+            text = f"{key!r} is not known: write it here or `{source}` in training.dataset"
+            yield ("monitoring", "performance"), text
+
+
+def _runs_on(pipeline: Pipeline, config: FactoryConfig) -> Iterator[Fault]:
+    for path, section in _options(pipeline):
+        runs_on = getattr(section, "runs_on", None)
+        if runs_on is None:
+            continue
+        if runs_on.kubernetes is not None:
+            yield (*path, "runs_on", "kubernetes"), "pods are not in this version; write `local` or `{python: PATH}`"
+        if runs_on.python:
+            yield from _at((*path, "runs_on", "python"), interpreter_faults(runs_on.python, config))
+
+
+def _options(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield each section that may say where its task runs."""
+    yield ("defaults",), pipeline.defaults
+    yield ("scoring",), pipeline.scoring
+    parts = {
+        "data": ("transform", "materialize", "maintain"),
+        "training": ("train", "evaluate"),
+        "monitoring": ("drift", "performance", "retrain"),
+    }
+    for section, names in parts.items():
+        for name in names:
+            yield (section, name), getattr(getattr(pipeline, section), name, None)
+
+
+def _function(
+    path: KeyPath, name: str | None, config: FactoryConfig, bundle: Path, call: str | None = None
+) -> Iterator[Fault]:
+    if name:
+        shown = call.format(name=name.rpartition(".")[2]) if call else None
+        yield from _at(path, callable_faults(name, config, bundle=bundle, call=shown))
+
+
+def _at(path: KeyPath, messages: Iterable[str]) -> Iterator[Fault]:
+    for message in messages:
+        yield path, message

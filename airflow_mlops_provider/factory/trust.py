@@ -1,0 +1,117 @@
+"""What a pipeline file may name: modules, paths, interpreters and connections that Airflow's people allow."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from airflow_mlops_provider.factory.config import FactoryConfig
+
+__all__ = ["callable_faults", "connection_faults", "interpreter_faults", "path_faults"]
+
+_OWN = "airflow_mlops_provider"
+
+
+def path_faults(path: str, config: FactoryConfig, *, bundle: Path, kind: str | None = None) -> Iterator[str]:
+    """Yield what is wrong with a path: outside the bundle and every allowed root, or not there (`kind` given)."""
+    outside = "://" in path or path.startswith(("/", "~")) or "\\" in path
+    if ".." in PurePosixPath(path).parts:
+        yield f"{path!r} climbs out with '..'; write a path below the bundle"
+    elif outside and not any(_below(path, root) for root in config.allowed_roots):
+        yield f"{path!r} is outside the bundle and not under [mlops] allowed_roots{_listed(config.allowed_roots)}"
+    elif not outside and not (bundle / path).resolve().is_relative_to(bundle.resolve()):
+        yield f"{path!r} leaves the bundle through a link"
+    elif not outside and kind == "file" and not (bundle / path).is_file():
+        yield f"no file {path!r} in the bundle"
+    elif not outside and kind == "folder" and not (bundle / path).is_dir():
+        yield f"no folder {path!r} in the bundle"
+
+
+def interpreter_faults(path: str, config: FactoryConfig) -> Iterator[str]:
+    """Yield what is wrong with another interpreter."""
+    if path not in config.allowed_interpreters:
+        allowed = _listed(config.allowed_interpreters)
+        yield f"interpreter {path!r} is not one of [mlops] allowed_interpreters{allowed}"
+
+
+def connection_faults(conn_id: str, config: FactoryConfig) -> Iterator[str]:
+    """Yield what is wrong with a connection id."""
+    if not {conn_id, "*"} & set(config.allowed_connections):
+        yield f"connection {conn_id!r} is not one of [mlops] allowed_connections{_listed(config.allowed_connections)}"
+
+
+def callable_faults(dotted: str, config: FactoryConfig, *, bundle: Path, call: str | None) -> Iterator[str]:
+    """Yield what is wrong with a dotted name, found by reading its file, never by importing it.
+
+    `call` is how it is called, such as `train(data, params)`; None: a class or an estimator.
+    """
+    module, _, name = dotted.rpartition(".")
+    if not module or not all(part.isidentifier() for part in dotted.split(".")):
+        yield f"{dotted!r} is no dotted name; write module.function"
+        return
+    source = _source(module, bundle)
+    if source is None:
+        if not _allowed(dotted, config):
+            path = module.replace(".", "/")
+            allowed = _listed(config.allowed_modules)
+            yield f"no file {path}.py in the bundle, and {module!r} is not under [mlops] allowed_modules{allowed}"
+        return
+    try:
+        tree = ast.parse(source.read_text(), filename=str(source))
+    except (SyntaxError, ValueError) as exc:
+        yield f"{source.relative_to(bundle)} is not Python: {exc}"
+        return
+    found = _defined(tree, name)
+    if found is None:
+        yield f"{source.relative_to(bundle)} defines no {name!r}"
+    elif call is not None:
+        yield from _arity_faults(found, dotted, call)
+
+
+def _arity_faults(found: ast.stmt, dotted: str, call: str) -> Iterator[str]:
+    if isinstance(found, ast.AsyncFunctionDef):
+        yield f"{dotted} is async; write a plain function"
+    if not isinstance(found, ast.FunctionDef):
+        return  # a class, an import or an assignment: known when it is called
+    wanted = call.count(",") + 1
+    positional = [a.arg for a in (*found.args.posonlyargs, *found.args.args)]
+    required = positional[: len(positional) - len(found.args.defaults)]
+    keyword = [a.arg for a, d in zip(found.args.kwonlyargs, found.args.kw_defaults, strict=True) if d is None]
+    takes = [a for a in positional if a != "context"]
+    needs = [a for a in (*required, *keyword) if a != "context"]
+    short = len(takes) < wanted and not found.args.vararg
+    if short or len(needs) > wanted or set(keyword) - {"context"}:
+        yield f"{dotted} takes ({', '.join((*positional, *keyword))}), but it is called as {call}"
+
+
+def _source(module: str, bundle: Path) -> Path | None:
+    path = module.replace(".", "/")
+    for candidate in (bundle / f"{path}.py", bundle / path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _defined(tree: ast.Module, name: str) -> ast.stmt | None:
+    for node in reversed(tree.body):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name:
+            return node
+        if isinstance(node, ast.ImportFrom) and any((a.asname or a.name) in (name, "*") for a in node.names):
+            return node
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            return node
+    return None
+
+
+def _allowed(dotted: str, config: FactoryConfig) -> bool:
+    prefixes = (*config.allowed_modules, _OWN)
+    return any(dotted == prefix or dotted.startswith(f"{prefix.rstrip('.')}.") for prefix in prefixes)
+
+
+def _below(path: str, root: str) -> bool:
+    return path == root.rstrip("/") or path.startswith(f"{root.rstrip('/')}/")
+
+
+def _listed(allowed: tuple[str, ...]) -> str:
+    return f" ({', '.join(allowed)})" if allowed else " (empty)"

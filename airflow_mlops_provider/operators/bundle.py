@@ -1,0 +1,27 @@
+"""The DAG bundle: the folder that paths and functions are relative to."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["bundle_of", "bundle_of_task"]
+
+
+def bundle_of(file: Path) -> Path:
+    """Return the root of the bundle that holds a file: Airflow puts it on the path. Else the file's folder."""
+    file = file.resolve()
+    roots = [Path(entry).resolve() for entry in sys.path if entry]
+    holding = [root for root in roots if file.is_relative_to(root)]
+    return max(holding, key=lambda root: len(root.parts), default=file.parent)
+
+
+def bundle_of_task(context: Context) -> str:
+    """Return the root of a running task's bundle, at the version that its run has."""
+    instance = getattr(context["ti"], "bundle_instance", None)
+    # `dag.test()` gives none.
+    return str(instance.path if instance is not None else bundle_of(Path(context["dag"].fileloc)))

@@ -1,0 +1,83 @@
+"""Operator that fits a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow_mlops_provider.hooks.mlflow import MlflowHook
+from airflow_mlops_provider.operators.base import StepOperator
+from airflow_mlops_provider.operators.links import MlflowRunLink, run_url
+
+__all__ = ["TrainOperator"]
+
+
+class TrainOperator(StepOperator):
+    """Fit a model on rows as known at their time, and log the run, the model and its profile in MLflow.
+
+    :param model: registered name that the model will have (templated)
+    :param dataset: entities, target and how features are joined: `{"entities": "labels", "target": "is_late"}`
+        (templated)
+    :param python_callable: `module.function(data, params)` of the bundle, or give `estimator` (templated)
+    :param estimator: dotted name of a scikit-learn estimator (templated)
+    :param parameters: the trainer's own (templated)
+    :param holdout: the newest stretch that is kept for `EvaluateOperator` (templated)
+    :param refit: fit once more on all rows, for what is registered
+    :param seed: of the fit
+    :param until: newest batch to use; default: the newest accepted one (templated)
+    :param experiment: MLflow's experiment; default: the pipeline (templated)
+    :param requirements: pip requirements that are logged with the model (templated)
+    """
+
+    step = "train"
+    spec_fields = (
+        "model",
+        "dataset",
+        "python_callable",
+        "estimator",
+        "parameters",
+        "holdout",
+        "refit",
+        "seed",
+        "until",
+        "experiment",
+        "requirements",
+        "timezone",
+    )
+    uses_mlflow = True
+    operator_extra_links = (MlflowRunLink(),)
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        dataset: Mapping[str, Any],
+        python_callable: str | None = None,
+        estimator: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        holdout: timedelta | str | None = None,
+        refit: bool | None = None,
+        seed: int | None = None,
+        until: str | None = None,
+        experiment: str | None = None,
+        requirements: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.dataset = dataset
+        self.python_callable = python_callable
+        self.estimator = estimator
+        self.parameters = parameters
+        self.holdout = holdout
+        self.refit = refit
+        self.seed = seed
+        self.until = until
+        self.experiment = experiment
+        self.requirements = requirements
+
+    def made(self, result: dict[str, Any]) -> dict[str, str]:
+        """Return the address of the run in MLflow."""
+        url = run_url(MlflowHook(self.mlflow_conn_id).ui_url(), result.get("experiment_id"), result["run_id"])
+        return {MlflowRunLink.name: url}

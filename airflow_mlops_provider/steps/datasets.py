@@ -1,0 +1,61 @@
+"""Read any dataset reference: a lake table, a Parquet path, or a table behind a connection."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from airflow_mlops_provider.contracts.base import DatasetRef
+from airflow_mlops_provider.exceptions import DataError
+from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.lake import Lake
+from airflow_mlops_provider.steps.sql import identifier, literal
+
+__all__ = ["dataset_view"]
+
+
+def dataset_view(con: duckdb.DuckDBPyConnection, name: str, ref: DatasetRef, lake: Lake, context: StepContext) -> None:
+    """Make the referenced rows readable as `name` in `con`. Raises DataError if there is no such dataset."""
+    if ref.kind == "delta":
+        version = int(ref.version) if ref.version is not None else None
+        if not lake.view(con, name, ref.name, version):
+            raise DataError(f"the lake {lake.root} has no table {ref.name!r}")
+    elif ref.kind == "parquet":
+        _parquet(con, name, ref.name, lake)
+    else:
+        con.register(name, _sql(ref, context))
+
+
+def _parquet(con: duckdb.DuckDBPyConnection, name: str, path: str, lake: Lake) -> None:
+    if "://" in path:
+        import pyarrow.dataset as ds
+
+        con.register(name, ds.dataset(lake.source(path), format="parquet"))
+        return
+    try:
+        con.execute(f"create or replace view {identifier(name)} as select * from read_parquet({literal(path)})")
+    except duckdb.IOException as exc:
+        raise DataError(f"no Parquet file at {path!r}") from exc
+
+
+def _sql(ref: DatasetRef, context: StepContext) -> pa.Table:
+    """Return a table or a query's rows; a name without white space is a table, and is quoted."""
+    import sqlalchemy as sa
+
+    if not ref.conn_id:
+        raise DataError(f"dataset {ref.name!r} of kind sql needs conn_id")
+    engine = sa.create_engine(context.sqlalchemy_url(ref.conn_id))
+    is_query = any(c.isspace() for c in ref.name)
+    statement = sa.text(ref.name) if is_query else sa.select(sa.text("*")).select_from(sa.table(ref.name))
+    try:
+        with engine.connect() as connection:
+            result = connection.execute(statement)
+            columns = list(result.keys())
+            parts = [pa.Table.from_pylist([dict(r) for r in rows]) for rows in result.mappings().partitions(65_536)]
+    except sa.exc.SQLAlchemyError as exc:
+        raise DataError(f"dataset {ref.name!r}: {type(exc).__name__}: {getattr(exc, 'orig', '')}") from None
+    finally:
+        engine.dispose()
+    if not parts:
+        return pa.table({name: pa.array([], pa.string()) for name in columns})
+    return pa.concat_tables(parts, promote_options="permissive").select(columns)

@@ -1,0 +1,82 @@
+"""The governor's step: hand it the history, write its decision down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow_mlops_provider.contracts.base import Json
+from airflow_mlops_provider.contracts.decide import DecideResult, DecideSpec, Decision, Observation
+from airflow_mlops_provider.steps import governor
+from airflow_mlops_provider.steps.batches import BatchLedger
+from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
+from airflow_mlops_provider.steps.promotions import PromotionLedger
+
+__all__ = ["decide"]
+
+
+def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
+    """Decide for each labelled batch that has no decision yet, in data time, and record each decision once.
+
+    `training` is the newest decision where it asks for a training that has not ended, also one that an earlier
+    try recorded before it died: the training's run is found by its id, so to ask twice starts one.
+    """
+    lake = context.lake(spec)
+    ledger = DecisionLedger(lake, spec.pipeline)
+    monitoring = Monitoring(lake, spec.pipeline)
+    champion = PromotionLedger(lake, spec.model).champion()
+    decisions = ledger.decisions()
+    decided = {d.batch for d in decisions}
+    observations: list[Observation] = []
+    made: list[Decision] = []
+    drift, measured = monitoring.lines("drift"), monitoring.lines("performance")
+    concluded = set(monitoring.lines("training"))
+    for row in BatchLedger(lake, spec.labels).accepted():
+        line = measured.get(row.batch.id)
+        if champion is not None and line is None:
+            continue
+        observations.append(_observation(row.batch.id, row.batch.end, row.rows, line, drift.get(row.batch.id)))
+        if row.batch.id in decided:
+            continue
+        decision = governor.decide(
+            observations,
+            decisions,
+            spec.retrain,
+            pipeline=spec.pipeline,
+            champion=champion.version if champion else None,
+            running=_running(decisions, concluded),
+        )
+        if ledger.add(decision):
+            context.say(f"{row.batch.id}: {decision.decision}: {decision.reason}")
+        decisions.append(decision)
+        made.append(decision)
+    return DecideResult(decisions=tuple(made), training=_due(decisions, concluded))
+
+
+def _observation(batch: str, end: datetime, rows: int, line: Json | None, drift: Json | None) -> Observation:
+    record = line["record"] if line else {}
+    seen = drift["record"] if drift else {}
+    return Observation(
+        batch=batch,
+        end=end.astimezone(UTC),
+        labelled=record.get("labelled", rows),
+        version=record.get("version"),
+        metrics=record.get("metrics", {}),
+        drifted=tuple(seen.get("drifted", ())),
+        max_effect=seen.get("max_effect"),
+    )
+
+
+def _due(decisions: list[Decision], concluded: set[str]) -> Decision | None:
+    newest = max(decisions, key=lambda d: d.at, default=None)
+    asks = newest is not None and newest.decision == "retrain" and newest.batch not in concluded
+    return newest if asks else None
+
+
+def _running(decisions: list[Decision], concluded: set[str]) -> str | None:
+    """Return the id of a training that the decision just before asked for and that has not ended.
+
+    One that has not ended by the decision after is taken for dead: it must not block for ever.
+    """
+    last = decisions[-1] if decisions else None
+    return last.id if last and last.decision == "retrain" and last.batch not in concluded else None

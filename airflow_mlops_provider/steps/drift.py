@@ -1,0 +1,155 @@
+"""Compare what was scored with what the champion was trained on."""
+
+from __future__ import annotations
+
+import duckdb
+
+from airflow_mlops_provider.contracts.monitor import BatchDrift, ColumnDrift, DriftResult, DriftSpec
+from airflow_mlops_provider.contracts.profile import Profile
+from airflow_mlops_provider.exceptions import ConfigError, DataError
+from airflow_mlops_provider.steps import models
+from airflow_mlops_provider.steps.alarms import drift as columns_drift
+from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
+from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.datasets import dataset_view
+from airflow_mlops_provider.steps.history import Monitoring
+from airflow_mlops_provider.steps.lake import BATCH_COLUMN
+from airflow_mlops_provider.steps.profile import build_profile, profile_like
+from airflow_mlops_provider.steps.report import write_report
+from airflow_mlops_provider.steps.score import predictions_table, scoring_view
+from airflow_mlops_provider.steps.sql import identifier
+from airflow_mlops_provider.steps.train import PREDICTION
+
+__all__ = ["drift"]
+
+
+def drift(spec: DriftSpec, context: StepContext) -> DriftResult:
+    """Measure the drift of `current` against `reference`, or of every scored batch not measured yet.
+
+    Raises ConfigError if neither a pair of tables nor a model is named.
+    """
+    if spec.current is not None:
+        return DriftResult(batches=(_tables(spec, context),))
+    if spec.model is None or spec.dataset is None:
+        raise ConfigError("drift needs current and reference, or model and dataset")
+    return _scored(spec, context, spec.model)
+
+
+def _tables(spec: DriftSpec, context: StepContext) -> BatchDrift:
+    lake = context.lake(spec)
+    with duckdb.connect(config={"memory_limit": "1GB"}) as con:
+        con.execute("set TimeZone = 'UTC'")
+        dataset_view(con, "current_rows", spec.current, lake, context)  # type: ignore[arg-type]  # checked by the caller
+        if spec.reference is not None:
+            dataset_view(con, "reference_rows", spec.reference, lake, context)
+            columns = list(spec.columns or _columns(con, "reference_rows", spec.event_timestamp))
+            reference = build_profile(
+                con, "reference_rows", columns, timestamp=spec.event_timestamp, timezone=spec.timezone
+            )
+        elif spec.model is not None:
+            reference = _reference(context, spec.model, _champion(spec, context))
+        else:
+            raise ConfigError("drift of a table needs a reference table or a model with a stored profile")
+        return _compare(con, "current_rows", reference, spec, batch=None, version=None)
+
+
+def _champion(spec: DriftSpec, context: StepContext) -> str:
+    from airflow_mlops_provider.steps.promotions import PromotionLedger
+
+    champion = PromotionLedger(context.lake(spec), str(spec.model), spec.alias).champion()
+    if champion is None:
+        raise DataError(f"{spec.model} has no champion whose profile could be the reference")
+    return champion.version
+
+
+def _scored(spec: DriftSpec, context: StepContext, model: str) -> DriftResult:
+    lake = context.lake(spec)
+    monitoring = Monitoring(lake, spec.pipeline)
+    known = monitoring.lines("drift")
+    scored = BatchLedger(lake, predictions_table(model)).accepted()
+    dataset = {row.batch.id: row for row in BatchLedger(lake, str(spec.dataset)).accepted()}
+    profiles: dict[str, Profile] = {}
+    results = []
+    for row in scored:
+        if row.batch.id in known:
+            continue
+        version = str(row.detail["version"])
+        if version not in profiles:
+            profiles[version] = _reference(context, model, version)
+        result = _batch(spec, context, dataset[row.batch.id], row, profiles[version])
+        monitoring.add(
+            "drift", row.batch.id, row.batch.end, result, model=model, version=version, run_key=context.run_key
+        )
+        context.say(f"{row.batch.id}: {len(result.drifted)} of {len(result.columns)} columns drifted{_largest(result)}")
+        results.append(result)
+    return DriftResult(batches=tuple(results), no_champion=() if scored else tuple(dataset))
+
+
+def _batch(spec: DriftSpec, context: StepContext, row: BatchRow, scored: BatchRow, reference: Profile) -> BatchDrift:
+    lake = context.lake(spec)
+    versions = {str(k): int(v) for k, v in scored.detail["versions"].items()}
+    with duckdb.connect(config={"memory_limit": "1GB"}) as con:
+        view = scoring_view(con, spec, lake, row, versions)
+        lake.view(con, "predictions", predictions_table(str(spec.model)), scored.version)
+        keys = _keys(con)
+        con.execute(
+            f"create or replace temp view monitored as select v.*, p.prediction as {identifier(PREDICTION)} "
+            f"from {identifier(view)} v join predictions p using ({', '.join(map(identifier, keys))}) "
+            f"where p.role = 'champion' and p.{identifier(BATCH_COLUMN)} = v.{identifier(BATCH_COLUMN)}"
+        )
+        result = _compare(con, "monitored", reference, spec, batch=row.batch.id, version=str(scored.detail["version"]))
+        if spec.report and result.paged:
+            path = write_report(con, "monitored", spec, context, result)
+            result = result.model_copy(update={"report": path})
+        return result
+
+
+def _keys(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the row key: what stands before the first of our own columns in the predictions."""
+    own = {"prediction", "role", "model", "model_version", "data_version", "feature_versions", "run_key", BATCH_COLUMN}
+    return [name for name in con.table("predictions").columns if name not in own]
+
+
+def _compare(
+    con: duckdb.DuckDBPyConnection,
+    view: str,
+    reference: Profile,
+    spec: DriftSpec,
+    *,
+    batch: str | None,
+    version: str | None,
+) -> BatchDrift:
+    current = profile_like(con, view, reference, timestamp=spec.event_timestamp, timezone=spec.timezone)
+    columns = columns_drift(reference, current, false_alarms=spec.false_alarms, page=spec.page)
+    largest = max(columns, key=_effect, default=None)
+    return BatchDrift(
+        batch=batch,
+        rows=current.rows,
+        version=version,
+        columns=columns,
+        drifted=tuple(c.column for c in columns if c.drifted),
+        paged=tuple(c.column for c in columns if c.paged),
+        max_column=largest.column if largest else None,
+        max_effect=_effect(largest) if largest else None,
+    )
+
+
+def _effect(column: ColumnDrift) -> float:
+    """Return the column's Jensen-Shannon distance: in [0, 1], so that columns of all kinds compare."""
+    return column.jensen_shannon
+
+
+def _reference(context: StepContext, model: str, version: str) -> Profile:
+    client = models.connect(context)
+    profile = models.load_profile(client, models.version_uri(client, model, version))
+    if profile is None:
+        raise DataError(f"{model} version {version} has no reference profile: airflow-mlops adopt makes one")
+    return profile
+
+
+def _columns(con: duckdb.DuckDBPyConnection, view: str, timestamp: str | None) -> list[str]:
+    return [name for name in con.table(view).columns if name not in (timestamp, BATCH_COLUMN)]
+
+
+def _largest(result: BatchDrift) -> str:
+    return f", most {result.max_column} ({result.max_effect:.3f})" if result.max_column else ""

@@ -1,0 +1,188 @@
+"""Judge a challenger against the champion on labelled rows that neither was fitted on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from airflow_mlops_provider.contracts.evaluate import (
+    EvaluateResult,
+    EvaluateSpec,
+    Gate,
+    GateResult,
+    MetricEstimate,
+    SliceResult,
+)
+from airflow_mlops_provider.contracts.promote import Promotion
+from airflow_mlops_provider.steps import models
+from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.gate import compare
+from airflow_mlops_provider.steps.metrics import estimate, lower_is_better
+from airflow_mlops_provider.steps.promotions import PromotionLedger
+from airflow_mlops_provider.steps.sql import identifier
+from airflow_mlops_provider.steps.training_data import LabelledSet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["evaluate"]
+
+_CLASSIFICATION = ("roc_auc", "log_loss", "brier", "calibration_gap")
+_REGRESSION = ("rmse", "mae")
+
+
+def evaluate(spec: EvaluateSpec, context: StepContext) -> EvaluateResult:
+    """Return the verdict: every gate of `spec.gates` must pass.
+
+    Rows are those of the holdout that are later than the champion's last row. Without a champion only
+    absolute bounds count; with one and no such row the challenger is refused, and the reason says so.
+    """
+    client = models.connect(context)
+    champion = PromotionLedger(context.lake(spec), spec.model).champion()
+    trained = spec.challenger
+    rows = LabelledSet(context.lake(spec), spec.dataset, until=trained.until, versions=dict(trained.versions))
+    since = _since(trained.holdout_start or trained.fitted_until, champion)
+    view = rows.select("judged", since=since)
+    data = rows.data(view)
+    if not len(data.y):
+        return _no_rows(champion, since)
+    judged = _Judged(spec, rows, view, data.X, data.y.to_numpy().astype(np.float64))
+    judged.score("challenger", models.load(trained.model_uri))
+    if champion is not None:
+        judged.score("champion", models.load(models.version_uri(client, spec.model, champion.version)))
+    context.say(f"judged on {len(data.y):,} rows since {since}")
+    return judged.result(champion)
+
+
+class _Judged:
+    """The judged rows with both models' predictions."""
+
+    def __init__(self, spec: EvaluateSpec, rows: LabelledSet, view: str, x: pd.DataFrame, y: np.ndarray) -> None:
+        self.spec, self.rows, self.x, self.y = spec, rows, x, y
+        self.predictions: dict[str, np.ndarray] = {}
+        self.first, self.last = _bounds(rows, view)
+        self.days = _days(rows, view, spec.timezone)
+
+    def score(self, name: str, model: object) -> None:
+        self.predictions[name] = models.predict(model, self.x)
+
+    def result(self, champion: Promotion | None) -> EvaluateResult:
+        gates = self._gates(champion)
+        slices = self._slices()
+        passed = all(gate.passed for gate in gates)
+        return EvaluateResult(
+            verdict="accepted" if passed else "refused",
+            reason="; ".join(g.reason for g in gates if g.passed is passed) or "no gate was asked for",
+            champion_version=champion.version if champion else None,
+            champion_sequence=champion.sequence if champion else 0,
+            metrics=self._metrics("challenger"),
+            champion_metrics=self._metrics("champion") if champion else {},
+            gates=gates,
+            slices=slices,
+            largest_gap=_largest_gap(slices, self.spec.primary_metric),
+            rows=len(self.y),
+            first_row=self.first,
+            last_row=self.last,
+        )
+
+    def _gates(self, champion: Promotion | None) -> tuple[GateResult, ...]:
+        given = self.spec.gates or {self.spec.primary_metric: Gate(vs_champion="better")}
+        if champion is None:
+            given = {name: gate.model_copy(update={"vs_champion": None}) for name, gate in given.items()}
+        challenger, former = self.predictions["challenger"], self.predictions.get("champion")
+        results = (compare(name, self.y, challenger, former, self.days, gate) for name, gate in given.items())
+        return tuple(results)
+
+    def _metrics(self, name: str) -> dict[str, MetricEstimate]:
+        binary = bool(np.isin(self.y, (0.0, 1.0)).all())
+        names = dict.fromkeys([*(_CLASSIFICATION if binary else _REGRESSION), self.spec.primary_metric])
+        return {metric: estimate(metric, self.y, self.predictions[name], self.days) for metric in names}
+
+    def _slices(self) -> tuple[SliceResult, ...]:
+        found = []
+        for column in self.spec.slices:
+            values = self.x[column].to_numpy() if column in self.x else self._column(column)
+            for value in sorted({str(v) for v in values}):
+                mask = np.array([str(v) == value for v in values])
+                if mask.sum() >= self.spec.min_slice_rows:
+                    found.append(self._slice(column, value, mask))
+        return tuple(found)
+
+    def _slice(self, column: str, value: str, mask: np.ndarray) -> SliceResult:
+        figures = {
+            name: estimate(self.spec.primary_metric, self.y[mask], p[mask], self.days[mask]).value
+            for name, p in self.predictions.items()
+        }
+        return SliceResult(
+            column=column,
+            value=value,
+            rows=int(mask.sum()),
+            challenger=figures["challenger"],
+            champion=figures.get("champion"),
+        )
+
+    def _column(self, column: str) -> np.ndarray:
+        return _ordered(self.rows, "judged", identifier(column))
+
+
+def _since(start: datetime | None, champion: Promotion | None) -> datetime | None:
+    """Return the first moment that neither model has seen."""
+    later = [start] if start else []
+    if champion is not None and champion.fitted_until is not None:
+        later.append(champion.fitted_until + timedelta(microseconds=1))
+    return max(later).astimezone(UTC) if later else None
+
+
+def _no_rows(champion: Promotion | None, since: datetime | None) -> EvaluateResult:
+    seen = f"champion version {champion.version} has seen all of them" if champion else "the challenger has seen all"
+    return EvaluateResult(
+        verdict="refused",
+        reason=f"no labelled row is later than {since}: {seen}",
+        champion_version=champion.version if champion else None,
+        champion_sequence=champion.sequence if champion else 0,
+    )
+
+
+def _ordered(rows: LabelledSet, view: str, expression: str) -> np.ndarray:
+    """Return an expression over a view in the order of `LabelledSet.data`."""
+    dataset = rows.dataset
+    order = [*([dataset.event_timestamp] if dataset.event_timestamp else []), *dataset.unique_key]
+    clause = f" order by {', '.join(map(identifier, order))}" if order else ""
+    return np.asarray(rows.con.sql(f"select {expression} from {identifier(view)}{clause}").fetchnumpy().popitem()[1])
+
+
+def _days(rows: LabelledSet, view: str, timezone: str) -> np.ndarray:
+    """Return the local day of each row as days since 1970, shape (n,); one block a row without event times."""
+    column = rows.dataset.event_timestamp
+    if column is None:
+        return np.arange(rows.con.sql(f"select count(*) from {identifier(view)}").fetchall()[0][0])
+    zone = ZoneInfo(timezone).key
+    return _ordered(
+        rows, view, f"datediff('day', date '1970-01-01', timezone('{zone}', {identifier(column)}::timestamptz)::date)"
+    ).astype(np.int64)
+
+
+def _bounds(rows: LabelledSet, view: str) -> tuple[datetime | None, datetime | None]:
+    if rows.dataset.event_timestamp is None:
+        return None, None
+    column = identifier(rows.dataset.event_timestamp)
+    query = f"select min({column})::timestamptz, max({column})::timestamptz from {identifier(view)}"
+    first, last = rows.con.sql(query).fetchall()[0]
+    return first.astimezone(UTC), last.astimezone(UTC)
+
+
+def _largest_gap(slices: tuple[SliceResult, ...], metric: str) -> str:
+    """Say in which slice the challenger loses most against the champion, or, without one, is worst."""
+    if not slices:
+        return ""
+    sign = 1.0 if lower_is_better(metric) else -1.0
+
+    def badness(s: SliceResult) -> float:
+        return sign * (s.challenger - (s.champion if s.champion is not None else 0.0))
+
+    worst = max(slices, key=badness)
+    against = "" if worst.champion is None else f" against the champion's {worst.champion:.4f}"
+    return f"{worst.column} {worst.value}: {metric} {worst.challenger:.4f}{against} on {worst.rows:,} rows"

@@ -1,0 +1,132 @@
+"""Write what is new in feature tables to the online store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from deltalake.exceptions import DeltaError
+
+from airflow_mlops_provider.contracts.materialize import FeatureView, MaterializeResult, MaterializeSpec
+from airflow_mlops_provider.exceptions import ConfigError, DataError
+from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.feast_repo import FeastRepo
+from airflow_mlops_provider.steps.feast_sqlite import EVENT_COLUMN, OnlineTable, connect, store_id
+from airflow_mlops_provider.steps.feast_watermarks import Watermark, Watermarks
+from airflow_mlops_provider.steps.features import microseconds, register_view, row_order
+from airflow_mlops_provider.steps.lake import Lake
+from airflow_mlops_provider.steps.sql import identifier
+
+__all__ = ["materialize"]
+
+_ROWS_A_CHUNK = 10_000
+_KEPT = {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE"}
+_KEPT |= {"VARCHAR", "BLOB"}
+
+
+def materialize(spec: MaterializeSpec, context: StepContext) -> MaterializeResult:
+    """Apply the repository, then write each view's entities whose newest row known at the batch's end has changed.
+
+    Changed is counted from the view's watermark, a version of its table and a time: a batch that is run again
+    writes none, a row that came late is found. A batch that lies before the watermark is worked up to the
+    watermark. Raises ConfigError if the repository or a view is wrong, DataError if a table or column is missing.
+    """
+    lake = context.lake(spec)
+    repo = FeastRepo.read(Path(spec.bundle, spec.feature_repo), lake)
+    path = repo.online_path
+    views = _chosen(repo.definitions(lake).views, spec.feature_views)
+    watermarks = Watermarks(lake, repo.project)
+    known = watermarks.load()
+    rows: dict[str, int] = {}
+    marks: list[Watermark] = []
+    with closing(connect(path)) as online, duckdb.connect(config={"memory_limit": "2GB"}) as con:
+        store = store_id(online)
+        for view in views:
+            last = known.get(view.name)
+            mark = Watermark(
+                view.name, view.model_dump_json(), store, lake.require(view.table).version(), spec.batch.end
+            )
+            last = last if last is not None and last.same_place(mark) else None
+            if last is not None:
+                mark = mark.not_before(last)
+            marks.append(mark)
+            rows[view.name] = 0 if mark == last else _write(con, online, lake, repo.project, view, mark, last, context)
+            context.say(f"{view.name}: {rows[view.name]} rows", len(rows) / len(views))
+    watermarks.advance(marks)
+    return MaterializeResult(
+        batch=spec.batch.id,
+        rows=rows,
+        watermark=min((mark.end for mark in marks), default=None),
+        versions={view.table: mark.version for view, mark in zip(views, marks, strict=True)},
+    )
+
+
+def _chosen(views: Sequence[FeatureView], names: Sequence[str]) -> list[FeatureView]:
+    known = {view.name: view for view in views}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"feature_views: no online view {', '.join(unknown)}; known: {', '.join(known) or 'none'}")
+    return [known[name] for name in names] or list(views)
+
+
+def _write(
+    con: duckdb.DuckDBPyConnection,
+    online: sqlite3.Connection,
+    lake: Lake,
+    project: str,
+    view: FeatureView,
+    mark: Watermark,
+    last: Watermark | None,
+    context: StepContext,
+) -> int:
+    changed = _newest(con, lake, view, mark)
+    if last is not None:
+        try:
+            con.execute(f"create or replace temp table changed as {changed} except {_newest(con, lake, view, last)}")
+        except (DeltaError, duckdb.IOException) as exc:
+            # Vacuum took what the watermark refers to. All rows again is right, and only slower.
+            context.say(f"{view.name}: version {last.version} of {view.table} is gone, writing all entities: {exc}")
+            last = None
+    if last is None:
+        con.execute(f"create or replace temp table changed as {changed}")
+    table = OnlineTable(project, view.name, tuple(sorted(view.join_keys)), view.features)
+    table.create(online)
+    columns = ", ".join(map(identifier, (*table.keys, *table.features, EVENT_COLUMN)))
+    return table.write(online, _chunks(con.execute(f"select {columns} from changed")))
+
+
+def _newest(con: duckdb.DuckDBPyConnection, lake: Lake, view: FeatureView, mark: Watermark) -> str:
+    """Return SQL for each entity's newest row that was known at the watermark, in the online store's types."""
+    table = register_view(con, view, lake, mark.version)
+    moment, row = row_order(con, view, table)
+    kinds = dict(zip(con.table(table).columns, map(str, con.table(table).types), strict=True))
+    keys = [*map(identifier, view.join_keys)]
+    end = round(mark.end.timestamp() * 1e6)
+    plain = [
+        f"{_plain(f'newest.content.{identifier(f)}', kinds[f], view.name)} as {identifier(f)}" for f in view.features
+    ]
+    return (
+        f"select {', '.join([*keys, *plain])}, newest.moment as {EVENT_COLUMN} from ("
+        f"select {', '.join(keys)}, max(struct_pack(moment := {moment}, content := {row})) as newest "
+        f"from {identifier(table)} where {moment} <= {end} and {' and '.join(f'{key} is not null' for key in keys)} "
+        f"group by all)"
+    )
+
+
+def _plain(column: str, kind: str, view: str) -> str:
+    if kind in _KEPT:
+        return column
+    if kind.startswith("DECIMAL"):
+        return f"{column}::double"
+    if kind.startswith("TIMESTAMP") or kind == "DATE":
+        return f"{microseconds(column, kind)} // 1000000"
+    raise DataError(f"feature view {view!r}: {column} is {kind}, which this online store does not keep")
+
+
+def _chunks(cursor: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]:
+    while rows := cursor.fetchmany(_ROWS_A_CHUNK):
+        yield rows

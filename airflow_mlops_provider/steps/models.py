@@ -1,0 +1,203 @@
+"""Models in MLflow: log one with all that its life needs, find it again, load it, predict with it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airflow_mlops_provider.contracts.base import Contract
+from airflow_mlops_provider.contracts.profile import Profile
+from airflow_mlops_provider.exceptions import DataError, MissingExtraError
+from airflow_mlops_provider.steps.context import StepContext
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+__all__ = [
+    "PROFILE_FILE",
+    "connect",
+    "find_result",
+    "load",
+    "load_profile",
+    "log",
+    "predict",
+    "store_profile",
+    "store_result",
+    "version_uri",
+]
+
+PROFILE_FILE = "reference_profile.json"
+_RESULT_FILE = "result.json"
+_RUN_KEY = "mlops.run_key"
+_BY_ID = "models:/"
+
+
+def connect(context: StepContext) -> MlflowClient:
+    """Return a client of the tracking server that connection `mlflow_default` names."""
+    try:
+        import mlflow
+    except ImportError:
+        raise MissingExtraError("mlflow", "mlflow") from None
+    mlflow.set_tracking_uri(context.tracking_uri)
+    return mlflow.MlflowClient()
+
+
+def find_result(client: MlflowClient, experiment: str, run_key: str) -> dict[str, Any] | None:
+    """Return the result that an earlier try of the same work stored, or None: a retry does not fit again."""
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return None
+    quoted = run_key.replace("'", "\\'")
+    runs = client.search_runs(
+        [found.experiment_id], f"tags.`{_RUN_KEY}` = '{quoted}' and attributes.status = 'FINISHED'", max_results=1
+    )
+    if not runs:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_artifacts(runs[0].info.run_id, _RESULT_FILE, folder)
+        return json.loads(Path(path).read_text())  # type: ignore[no-any-return]  # our own file
+
+
+def store_result(client: MlflowClient, run_id: str, run_key: str, result: Contract) -> None:
+    """Store what a finished run gave, for `find_result`."""
+    client.log_text(run_id, result.model_dump_json(indent=1), _RESULT_FILE)
+    client.set_tag(run_id, _RUN_KEY, run_key)
+
+
+def log(
+    model: Any,  # anything with predict
+    example: pd.DataFrame,
+    *,
+    client: MlflowClient,
+    profile: Profile,
+    metadata: Mapping[str, Any],
+    requirements: tuple[str, ...],
+) -> str:
+    """Log `model` in the active run with signature, requirements and reference profile; return its `models:/` URI.
+
+    Requirements are given, not inferred: inference is 97 % of `log_model`. An MLflow pyfunc is logged as it
+    is, a scikit-learn estimator through its flavour, anything else wrapped as a pyfunc.
+    """
+    import mlflow
+    from mlflow.models import infer_signature
+
+    output = predict(model, example)
+    signature = infer_signature(example, output)
+    pinned = [*requirements] or installed("scikit-learn", "pandas", "numpy", "cloudpickle")
+    common = {"name": "model", "signature": signature, "pip_requirements": pinned, "metadata": dict(metadata)}
+    if isinstance(model, mlflow.pyfunc.PythonModel):
+        info = mlflow.pyfunc.log_model(python_model=model, **common)
+    elif _is_sklearn(model):
+        function = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+        info = mlflow.sklearn.log_model(model, serialization_format="cloudpickle", pyfunc_predict_fn=function, **common)
+    else:
+        info = mlflow.pyfunc.log_model(python_model=_wrapped(model), **common)
+    with _written(profile) as path:
+        client.log_model_artifact(info.model_id, path)
+    return f"models:/{info.model_id}"
+
+
+def store_profile(client: MlflowClient, model: str, version_number: str, profile: Profile) -> None:
+    """Store a profile beside a registered version's model, in place of one that is there.
+
+    Raises DataError where the version's files belong to no model and no run of this tracking server.
+    """
+    found = client.get_model_version(model, version_number)
+    source = str(found.source)
+    with _written(profile) as path:
+        if _has_id(source):
+            client.log_model_artifact(source.removeprefix(_BY_ID), path)
+        elif found.run_id and f"{found.run_id}/artifacts/" in source:
+            client.log_artifact(found.run_id, path, source.partition(f"{found.run_id}/artifacts/")[2])
+        else:
+            raise DataError(f"{model} version {version_number} comes from {source}: no run here can keep its profile")
+
+
+@contextmanager
+def _written(profile: Profile) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PROFILE_FILE
+        path.write_text(profile.model_dump_json())
+        yield str(path)
+
+
+def load(uri: str) -> Any:
+    """Return the model behind a `models:/` URI as a pyfunc."""
+    import mlflow
+
+    return mlflow.pyfunc.load_model(uri)
+
+
+def load_profile(client: MlflowClient, uri: str) -> Profile | None:
+    """Return the reference profile stored with a model, or None where it has none."""
+    import mlflow
+
+    if PROFILE_FILE not in {found.path for found in mlflow.artifacts.list_artifacts(uri)}:
+        return None
+    root = client.get_logged_model(uri.removeprefix(_BY_ID)).artifact_location if _has_id(uri) else uri
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts(f"{root}/{PROFILE_FILE}", dst_path=folder)
+        return Profile.model_validate_json(Path(path).read_bytes())
+
+
+def predict(model: Any, features: pd.DataFrame) -> np.ndarray:
+    """Return one float64 a row: the positive class's probability, or the predicted value; shape (n,).
+
+    Raises DataError for more than two classes.
+    """
+    function = model.predict_proba if hasattr(model, "predict_proba") else model.predict
+    found = np.asarray(function(features))
+    if found.ndim == 2 and found.shape[1] == 2:
+        found = found[:, 1]
+    elif found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.shape != (len(features),):
+        raise DataError(f"the model's prediction has shape {found.shape}; two classes or one value a row are scored")
+    return found.astype(np.float64)
+
+
+def version_uri(client: MlflowClient, model: str, version_number: str) -> str:
+    """Return the URI of a registered version's own model, which does not move."""
+    source = client.get_model_version(model, version_number).source
+    return str(source) if str(source).startswith("models:/") else f"models:/{model}/{version_number}"
+
+
+def _has_id(uri: str) -> bool:
+    """Tell a logged model's own URI, `models:/m-<id>`, from one by registered name."""
+    return uri.startswith(f"{_BY_ID}m-") and "/" not in uri.removeprefix(_BY_ID)
+
+
+def installed(*names: str) -> list[str]:
+    """Return `name==version` for the packages that are installed here."""
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name}=={version(name)}")
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _is_sklearn(model: Any) -> bool:
+    from sklearn.base import BaseEstimator
+
+    return isinstance(model, BaseEstimator)
+
+
+def _wrapped(model: Any) -> Any:
+    import mlflow
+
+    class Wrapped(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped here
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG002  # MLflow's form
+            function = model.predict_proba if hasattr(model, "predict_proba") else model.predict
+            return function(model_input)
+
+    return Wrapped()

@@ -1,0 +1,186 @@
+"""Register, promote and roll back: the ledger decides who is champion, MLflow's alias follows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from airflow_mlops_provider.contracts.promote import (
+    PromoteResult,
+    PromoteSpec,
+    Promotion,
+    RegisterResult,
+    RegisterSpec,
+)
+from airflow_mlops_provider.exceptions import LostRaceError
+from airflow_mlops_provider.steps import models
+from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.history import Monitoring
+from airflow_mlops_provider.steps.promotions import PromotionLedger
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+__all__ = ["promote", "register", "set_alias", "sync_alias"]
+
+_RUN_KEY = "mlops.run_key"
+_SEQUENCE = "mlops.promotion_sequence"
+_TAG_LENGTH = 4000
+
+
+def register(spec: RegisterSpec, context: StepContext) -> RegisterResult:
+    """Make one version of what was trained, with the verdict as its tags; a retry finds the version."""
+    client = models.connect(context)
+    trained, verdict = spec.trained, spec.verdict
+    tags = {
+        "mlops.verdict": verdict.verdict,
+        "mlops.reason": verdict.reason[:_TAG_LENGTH],
+        "mlops.until": trained.until,
+        "mlops.judged_run": trained.run_id,
+        "mlops.pipeline": spec.pipeline,
+    }
+    # What is refused is registered as it was judged; a twin is worth serving only after its judged model passed.
+    refit = trained.refit_run_id is not None and verdict.verdict == "accepted"
+    uri = trained.refit_model_uri if refit else trained.model_uri
+    run_id = trained.refit_run_id if refit else trained.run_id
+    version = _version(client, spec.model, str(uri), str(run_id), context.run_key, tags)
+    context.say(f"{spec.model} version {version}: {verdict.verdict}: {verdict.reason}")
+    result = RegisterResult(
+        model=spec.model, version=version, source=str(uri), run_id=str(run_id), verdict=verdict.verdict
+    )
+    Monitoring(context.lake(spec), spec.pipeline).add(
+        "training",
+        trained.until,
+        trained.refitted_until or trained.fitted_until or datetime.now(UTC),
+        verdict,
+        model=spec.model,
+        version=version,
+        run_key=context.run_key,
+    )
+    return result
+
+
+def promote(spec: PromoteSpec, context: StepContext) -> PromoteResult:
+    """Make a version champion by committing the ledger's next sequence; then MLflow's alias follows.
+
+    Raises LostRaceError if the ledger is no longer at the sequence at which the version was judged.
+    """
+    client = models.connect(context)
+    ledger = PromotionLedger(context.lake(spec), spec.model, spec.alias)
+    done = next((p for p in ledger.history() if p.run_key == context.run_key), None)
+    if done is not None:
+        sync_alias(client, ledger, spec.model, spec.alias, context.run_key)
+        return PromoteResult(promotion=done, written=False)
+    sync_alias(client, ledger, spec.model, spec.alias, context.run_key)
+    current = ledger.champion()
+    expected = _expected(spec, current)
+    if (current.sequence if current else 0) != expected:
+        raise LostRaceError(_lost(spec, expected, current))
+    promotion = _promotion(spec, client, current, expected + 1, context)
+    if not ledger.commit(promotion):
+        raise LostRaceError(_lost(spec, expected, ledger.champion()))
+    set_alias(client, spec.model, spec.alias, promotion)
+    context.say(f"{spec.model}: version {promotion.version} is {spec.alias} (was {promotion.former or 'none'})")
+    return PromoteResult(promotion=promotion, written=True)
+
+
+def sync_alias(client: MlflowClient, ledger: PromotionLedger, model: str, alias: str, run_key: str) -> Promotion | None:
+    """Bring MLflow's alias and the ledger together; return the outside promotion that was recorded, if any.
+
+    An alias that lags because a process died between commit and alias is set again. One that was moved by
+    hand after it had followed is recorded as a promotion from outside, never overwritten silently: the
+    version's tag tells the two apart.
+    """
+    champion = ledger.champion()
+    version = _alias(client, model, alias)
+    if champion is not None and version != champion.version:
+        followed = client.get_model_version(model, champion.version).tags.get(_SEQUENCE) == str(champion.sequence)
+        if not followed:
+            set_alias(client, model, alias, champion)
+            return None
+    if version is None or (champion is not None and version == champion.version):
+        return None
+    outside = Promotion(
+        sequence=(champion.sequence if champion else 0) + 1,
+        kind="outside",
+        version=version,
+        former=champion.version if champion else None,
+        reason=f"alias {alias} was moved by hand",
+        run_key=f"outside/{run_key}",
+        recorded_at=datetime.now(UTC),
+    )
+    return outside if ledger.commit(outside) else None
+
+
+def _expected(spec: PromoteSpec, current: Promotion | None) -> int:
+    if spec.expected_sequence is not None:
+        return spec.expected_sequence
+    if spec.verdict is not None:
+        return spec.verdict.champion_sequence
+    return current.sequence if current else 0
+
+
+def _lost(spec: PromoteSpec, expected: int, current: Promotion | None) -> str:
+    now = f"{current.sequence} (version {current.version}, {current.kind})" if current else "empty"
+    return (
+        f"{spec.model}: judged at promotion {expected}, but the ledger is at {now}: "
+        f"judge the version against the present champion"
+    )
+
+
+def _promotion(
+    spec: PromoteSpec, client: MlflowClient, current: Promotion | None, sequence: int, context: StepContext
+) -> Promotion:
+    trained, verdict = spec.trained, spec.verdict
+    version = spec.version or _version(
+        client, spec.model, str(spec.model_uri), trained.run_id if trained else None, context.run_key, {}
+    )
+    return Promotion(
+        sequence=sequence,
+        kind="promote",
+        version=version,
+        former=current.version if current else None,
+        batch=trained.until if trained else None,
+        fitted_until=(trained.refitted_until or trained.fitted_until) if trained else None,
+        run_id=(trained.refit_run_id or trained.run_id) if trained else None,
+        judged_run_id=trained.run_id if trained else None,
+        reason=spec.reason or (verdict.reason if verdict else ""),
+        run_key=context.run_key,
+        recorded_at=datetime.now(UTC),
+    )
+
+
+def _version(client: MlflowClient, model: str, uri: str, run_id: str | None, run_key: str, tags: dict[str, str]) -> str:
+    """Return the version of `model` that this run key made, registering `uri` where it did not yet."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(model)
+    except MlflowException as exc:
+        if exc.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    quoted = model.replace("'", "\\'")
+    for found in client.search_model_versions(f"name = '{quoted}'"):
+        if found.tags.get(_RUN_KEY) == run_key and found.source == uri:
+            return str(found.version)
+    model_id = uri.removeprefix("models:/") if uri.startswith("models:/m-") else None
+    made = client.create_model_version(model, uri, run_id=run_id, tags={**tags, _RUN_KEY: run_key}, model_id=model_id)
+    return str(made.version)
+
+
+def _alias(client: MlflowClient, model: str, alias: str) -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_model_version_by_alias(model, alias).version)
+    except MlflowException as exc:
+        if exc.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def set_alias(client: MlflowClient, model: str, alias: str, promotion: Promotion) -> None:
+    """Let MLflow's alias follow a promotion, and tag the version so that a later move by hand is known."""
+    client.set_registered_model_alias(model, alias, promotion.version)
+    client.set_model_version_tag(model, promotion.version, _SEQUENCE, str(promotion.sequence))

@@ -1,0 +1,94 @@
+"""Restore the former champion where its shadow was better in probation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import sqrt
+
+from scipy.stats import t as student
+
+from airflow_mlops_provider.contracts.base import Json
+from airflow_mlops_provider.contracts.evaluate import MetricEstimate
+from airflow_mlops_provider.contracts.promote import Promotion, RollbackResult, RollbackSpec
+from airflow_mlops_provider.exceptions import LostRaceError
+from airflow_mlops_provider.steps import models
+from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.history import Monitoring
+from airflow_mlops_provider.steps.promote import set_alias, sync_alias
+from airflow_mlops_provider.steps.promotions import PromotionLedger
+
+__all__ = ["rollback"]
+
+
+def rollback(spec: RollbackSpec, context: StepContext) -> RollbackResult:
+    """Roll the newest promotion back, once, if the interval of the daily loss difference lies above zero.
+
+    The difference is the champion's loss minus its shadow's over the first `probation` batches that the
+    champion scored. `force` rolls back at once. Raises LostRaceError if somebody promotes meanwhile.
+    """
+    client = models.connect(context)
+    ledger = PromotionLedger(context.lake(spec), spec.model, spec.alias)
+    sync_alias(client, ledger, spec.model, spec.alias, context.run_key)
+    history = ledger.history()
+    champion = history[-1] if history else None
+    if champion is None or champion.former is None or champion.kind != "promote":
+        what = "no champion" if champion is None else f"version {champion.version} came by {champion.kind}"
+        return RollbackResult(
+            rolled_back=False, reason=f"nothing to roll back: {what}, with no former champion to judge"
+        )
+    lines = Monitoring(context.lake(spec), spec.pipeline).lines("performance")
+    due, reason = (True, spec.reason or "asked for") if spec.force else _judge(spec, champion, lines)
+    if not due:
+        return RollbackResult(rolled_back=False, reason=reason)
+    former = next(p for p in reversed(history) if p.version == champion.former)
+    promotion = former.model_copy(
+        update={
+            "sequence": champion.sequence + 1,
+            "kind": "rollback",
+            "former": champion.version,
+            "reason": reason,
+            "run_key": context.run_key,
+            "recorded_at": datetime.now(UTC),
+        }
+    )
+    if not ledger.commit(promotion):
+        raise LostRaceError(f"{spec.model}: promoted by somebody else while version {champion.version} was judged")
+    set_alias(client, spec.model, spec.alias, promotion)
+    client.set_model_version_tag(spec.model, champion.version, "mlops.rolled_back", reason)
+    context.say(f"{spec.model}: version {champion.version} rolled back to {promotion.version}: {reason}")
+    return RollbackResult(rolled_back=True, reason=reason, promotion=promotion, written=True)
+
+
+def _judge(spec: RollbackSpec, champion: Promotion, lines: dict[str, Json]) -> tuple[bool, str]:
+    shadows = [
+        line["record"]
+        for line in lines.values()
+        if line["version"] == champion.version and line["record"]["shadow_version"] == champion.former
+    ]
+    found = [
+        MetricEstimate.model_validate(record["shadow_difference"])
+        for record in shadows[: spec.probation]
+        if record["shadow_difference"]
+    ]
+    if not found:
+        return False, f"version {champion.version} has no batch in probation with labels"
+    pooled = _pool(found)
+    if not pooled.se:
+        return False, f"version {champion.version}: too few days to judge its shadow"
+    half = float(student.ppf((1 + spec.level) / 2, max(pooled.blocks - 1, 1))) * pooled.se
+    figures = f"loss is {pooled.value:+.4f} +- {half:.4f} against version {champion.former}'s, {pooled.blocks} days"
+    if pooled.value - half > 0:
+        return True, f"version {champion.version} is worse in probation: {figures}"
+    return False, f"version {champion.version} stays: {figures}"
+
+
+def _pool(estimates: list[MetricEstimate]) -> MetricEstimate:
+    """Return the mean over the days of several batches."""
+    blocks = sum(e.blocks for e in estimates)
+    variance = sum((e.blocks * (e.se or 0.0)) ** 2 for e in estimates)
+    return MetricEstimate(
+        value=sum(e.blocks * e.value for e in estimates) / max(blocks, 1),
+        se=sqrt(variance) / max(blocks, 1),
+        rows=sum(e.rows for e in estimates),
+        blocks=blocks,
+    )

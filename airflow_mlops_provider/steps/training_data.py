@@ -1,0 +1,197 @@
+"""Labelled rows with their features as known at each event: the training set, and its holdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from airflow_mlops_provider.contracts.train import TrainingDataset
+from airflow_mlops_provider.exceptions import DataError
+from airflow_mlops_provider.steps.batches import BatchLedger
+from airflow_mlops_provider.steps.features import load_service, point_in_time
+from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake
+from airflow_mlops_provider.steps.sql import identifier
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from airflow_mlops_provider.contracts.materialize import FeatureService
+
+__all__ = ["LabelledSet", "TrainingData", "feature_columns", "frame", "join_features"]
+
+RELATION = "labelled"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a user's `train(data, params)` gets. `X` has one column a feature, `y` one value a row.
+
+    Numbers and booleans are float64 (null is NaN), all else is text (null is None). `valid` is the held-out
+    part, or None.
+    """
+
+    X: pd.DataFrame
+    y: pd.Series[Any]
+    valid: TrainingData | None = None
+
+    def arrow(self) -> pa.Table:
+        """Return features and target (last column) as one Arrow table."""
+        return pa.Table.from_pandas(self.X.assign(**{str(self.y.name): self.y}), preserve_index=False)
+
+    def batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+        """Yield `arrow()` in record batches of at most `rows` rows."""
+        yield from self.arrow().to_batches(max_chunksize=rows)
+
+
+class LabelledSet:
+    """The labelled rows of accepted batches up to `until`, in a DuckDB connection of its own.
+
+    `versions` pins the lake's tables; those that it lacks are taken at their newest version and are then in
+    `self.versions`. Raises DataError if there are no such rows.
+    """
+
+    def __init__(
+        self, lake: Lake, dataset: TrainingDataset, *, until: str | None = None, versions: dict[str, int] | None = None
+    ) -> None:
+        self.dataset = dataset
+        rows = BatchLedger(lake, dataset.entities).accepted()
+        if not rows:
+            raise DataError(f"{dataset.entities}: no batch was accepted yet")
+        ids = [row.batch.id for row in rows]
+        if until is not None and until not in ids:
+            raise DataError(f"{dataset.entities}: batch {until!r} was not accepted; the newest is {ids[-1]}")
+        used = rows[: ids.index(until) + 1] if until else rows
+        self.until = used[-1].batch
+        self.versions = dict(versions or {})
+        self.versions.setdefault(dataset.entities, used[-1].version or 0)
+        self.con = duckdb.connect(config={"memory_limit": "2GB"})
+        self.con.execute("set TimeZone = 'UTC'")
+        self._register(lake, [row.batch.id for row in used])
+
+    def _register(self, lake: Lake, batches: list[str]) -> None:
+        dataset = self.dataset
+        lake.view(self.con, "entities_all", dataset.entities, self.versions[dataset.entities])
+        known = self.con.table("entities_all").columns
+        wanted = [dataset.target, *dataset.unique_key, *(dataset.columns or ())]
+        wanted += [dataset.event_timestamp] if dataset.event_timestamp else []
+        missing = [name for name in wanted if name not in known]
+        if missing:
+            raise DataError(f"{dataset.entities} has no column {missing}; it has {known}")
+        listed = self.con.execute("select unnest($1) as id", [batches]).to_arrow_table()
+        self.con.register("used_batches", listed)
+        self.con.execute(
+            f"create or replace temp view entities as select * from entities_all "
+            f"where {identifier(BATCH_COLUMN)} in (select id from used_batches) "
+            f"and {identifier(dataset.target)} is not null"
+        )
+        joined, service = join_features(
+            self.con,
+            "entities",
+            lake,
+            feature_service=dataset.feature_service,
+            event_timestamp=dataset.event_timestamp,
+            versions=self.versions,
+        )
+        self.features = feature_columns(self.con, joined, dataset, service)
+        self.con.execute(f"create or replace temp table {RELATION} as select * from {identifier(joined)}")
+
+    def bounds(self) -> tuple[datetime | None, datetime | None, int]:
+        """Return the first and last event (UTC) and the number of rows."""
+        if self.dataset.event_timestamp is None:
+            return None, None, self.count()
+        column = identifier(self.dataset.event_timestamp)
+        query = f"select min({column})::timestamptz, max({column})::timestamptz, count(*) from {RELATION}"
+        first, last, rows = self.con.sql(query).fetchall()[0]
+        return _aware(first), _aware(last), rows
+
+    def last(self, relation: str) -> datetime | None:
+        """Return the newest event (UTC) of a view, or None."""
+        if self.dataset.event_timestamp is None:
+            return None
+        column = identifier(self.dataset.event_timestamp)
+        return _aware(self.con.sql(f"select max({column})::timestamptz from {identifier(relation)}").fetchall()[0][0])
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        return int(self.con.sql(f"select count(*) from {RELATION}").fetchall()[0][0])
+
+    def select(self, name: str, *, since: datetime | None = None, before: datetime | None = None) -> str:
+        """Make a view of the rows whose event lies in [since, before) and return its name."""
+        parts = [
+            f"{identifier(self.dataset.event_timestamp or '')} {sign} '{when.isoformat()}'::timestamptz"
+            for sign, when in ((">=", since), ("<", before))
+            if when is not None
+        ]
+        where = f" where {' and '.join(parts)}" if parts else ""
+        self.con.execute(f"create or replace temp view {identifier(name)} as select * from {RELATION}{where}")
+        return name
+
+    def data(self, relation: str, valid: TrainingData | None = None) -> TrainingData:
+        """Return a view's rows as pandas, in the order of the event and the key: the same on every try."""
+        order = [*([self.dataset.event_timestamp] if self.dataset.event_timestamp else []), *self.dataset.unique_key]
+        clause = f" order by {', '.join(map(identifier, order))}" if order else ""
+        columns = ", ".join(map(identifier, [*self.features, self.dataset.target]))
+        table = self.con.sql(f"select {columns} from {identifier(relation)}{clause}").to_arrow_table()
+        y = table.column(self.dataset.target).to_pandas()
+        y.name = self.dataset.target
+        return TrainingData(frame(table.drop_columns([self.dataset.target])), y, valid)
+
+
+def join_features(
+    con: duckdb.DuckDBPyConnection,
+    entities: str,
+    lake: Lake,
+    *,
+    feature_service: str | None,
+    event_timestamp: str | None,
+    versions: dict[str, int],
+) -> tuple[str, FeatureService | None]:
+    """Join a feature service to a view of entities; return the new view's name and the service.
+
+    `versions` is completed by those that were read.
+    """
+    if feature_service is None:
+        return entities, None
+    if event_timestamp is None:
+        raise DataError(f"feature_service {feature_service!r} needs event_timestamp")
+    service = load_service(lake, feature_service)
+    for view in service.views:
+        if view.table not in versions:
+            versions[view.table] = lake.require(view.table).version()
+    joined = point_in_time(con, entities, service, lake, event_timestamp=event_timestamp, versions=versions)
+    return joined, service
+
+
+def feature_columns(
+    con: duckdb.DuckDBPyConnection, relation: str, dataset: TrainingDataset, service: FeatureService | None
+) -> list[str]:
+    """Return the features in a fixed order: the entities' own columns, then the service's."""
+    joined = [name for view in service.views for name in view.features] if service else []
+    if dataset.columns is not None:
+        return [*dataset.columns, *joined]
+    left_out = {dataset.target, dataset.event_timestamp, BATCH_COLUMN, *dataset.unique_key, *joined}
+    return [name for name in con.table(relation).columns if name not in left_out] + joined
+
+
+def frame(table: pa.Table) -> pd.DataFrame:
+    """Return features as pandas: numbers and booleans as float64, all else as text."""
+    import pandas as pd
+
+    def column(values: pa.ChunkedArray) -> pd.Series[Any]:
+        kind = values.type
+        if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            return values.cast(pa.float64()).to_pandas()
+        if pa.types.is_decimal(kind):
+            return values.cast(pa.float64()).to_pandas()
+        return values.cast(pa.string()).to_pandas().astype(object)
+
+    return pd.DataFrame({name: column(table.column(name)) for name in table.column_names})
+
+
+def _aware(when: datetime | None) -> datetime | None:
+    return None if when is None else when.astimezone(UTC)

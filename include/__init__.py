@@ -1,0 +1,1 @@
+"""Code of the flights demo: its data, features and model."""

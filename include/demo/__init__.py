@@ -1,0 +1,1 @@
+"""`make demo`: the flights of 2013, month by month, through a real Airflow and MLflow."""

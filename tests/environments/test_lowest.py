@@ -1,0 +1,32 @@
+"""The oldest Airflow that is supported, and every tool at its lower bound."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.environments.make_env import ROOT, run
+
+pytestmark = [pytest.mark.environment, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+# What touches Airflow, and what touches a tool whose bound pyproject.toml gives.
+SUITES = ("hooks", "triggers", "operators", "sensors", "factory", "ui", "steps", "runners")
+
+
+def test_it_is_the_lowest_airflow(lowest):
+    assert run(lowest, "-c", "from importlib.metadata import version; print(version('apache-airflow'))").startswith("3.2.")
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_unit_suite_passes(lowest, suite):
+    folder = ROOT / "tests" / suite
+    # What an old library deprecates was not known to who wrote it.
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "filterwarnings=default",
+        "-m",
+        "not standalone and not environment",
+    ]
+    print(run(lowest, "-m", "pytest", folder, *options))

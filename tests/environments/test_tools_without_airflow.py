@@ -1,0 +1,62 @@
+"""The tools in an environment of their own: whole, without Airflow, and a worker there answers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+
+import pytest
+
+from airflow_mlops_provider.contracts.protocol import Request
+from airflow_mlops_provider.runners.check import check
+from airflow_mlops_provider.runners.interpreter import Interpreter
+from tests.environments.make_env import run, uv
+
+pytestmark = [pytest.mark.environment, pytest.mark.slow]
+
+ROWS = """
+import pandas
+
+def rows(batch):
+    return pandas.DataFrame({"id": [1, 2], "day": [batch.id] * 2})
+"""
+
+
+def test_what_is_installed_fits_together(tools):
+    uv("pip", "check", "--python", tools)
+
+
+def test_no_airflow_is_there(tools):
+    found = run(tools, "-c", "import importlib.util as u; print(u.find_spec('airflow'))")
+    assert found.strip() == "None"
+    assert importlib.util.find_spec("airflow"), "here it is, so the probe can see one"
+
+
+def test_every_extra_but_s3_is_whole(tools):
+    assert set(check(str(tools))["missing"]) <= {"s3"}
+
+
+def test_a_worker_runs_a_step_there(tools, tmp_path):
+    (tmp_path / "sources.py").write_text(ROWS)
+    day = {"id": "2024-01-01", "start": "2024-01-01T00:00:00+00:00", "end": "2024-01-02T00:00:00+00:00"}
+    spec = {
+        "pipeline": "smallest",
+        "lake": str(tmp_path / "lake"),
+        "bundle": str(tmp_path),
+        "batch": day | {"timezone": "UTC"},
+        "datasets": {"rows": {"python_callable": "sources.rows", "unique_key": ["id"]}},
+    }
+    request = Request("ingest", spec, run_key="smallest/ingest/2024-01-01")
+    outcome = Interpreter(str(tools)).run(request, emit=lambda message: None)
+    assert outcome.status == "succeeded", outcome
+    assert outcome.result["datasets"]["rows"]["rows"] == 2
+
+
+def test_doctor_describes_that_interpreter_and_asks_another(tools):
+    own = tools.parent / "airflow-mlops"
+    there = json.loads(run(own, "doctor", "--format", "json"))
+    assert there["airflow"] is None
+    assert there["executable"] == str(tools)
+    asked = json.loads(run(own, "doctor", "--python", sys.executable, "--format", "json"))
+    assert asked["executable"] == sys.executable

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Errors = Callable[..., list[str]]
+
+FILE = """\
+pipeline: churn
+data:
+  ingest:
+    visits: {%s}
+training:
+  dataset: {target: churned}
+  train: {%s}
+"""
+FILES, SVC = "files: in.csv", "estimator: sklearn.svm.SVC"
+
+
+def ingest(text: str) -> str:
+    return FILE % (text, SVC)
+
+
+def train(text: str) -> str:
+    return FILE % (FILES, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            ingest("python_callable: include.cod.visits"),
+            ("4:31 data.ingest.visits.python_callable: no file include/cod.py in the bundle, and 'include.cod' is not "
+            "under [mlops] allowed_modules (empty)"),
+        ),
+        (
+            ingest("python_callable: include.code.nothing"),
+            "4:31 data.ingest.visits.python_callable: include/code.py defines no 'nothing'",
+        ),
+        (
+            ingest("python_callable: include.code.wrong"),
+            ("4:31 data.ingest.visits.python_callable: include.code.wrong takes (batch, day), but it is called as "
+            "wrong(batch)"),
+        ),
+        (
+            ingest("python_callable: include.code.later"),
+            "4:31 data.ingest.visits.python_callable: include.code.later is async; write a plain function",
+        ),
+        (ingest("python_callable: visits"), ("4:31 data.ingest.visits.python_callable: 'visits' is no dotted name; "
+         "write module.function")),
+        (
+            ingest("python_callable: os.system"),
+            ("4:31 data.ingest.visits.python_callable: no file os.py in the bundle, and 'os' is not under [mlops] "
+            "allowed_modules (empty)"),
+        ),
+        (train("python_callable: include.code.visits"), ("7:28 training.train.python_callable: include.code.visits "
+         "takes (batch), but it is called as visits(data, params)")),
+        (train("estimator: os.system"), ("7:22 training.train.estimator: no file os.py in the bundle, and 'os' is not "
+         "under [mlops] allowed_modules (empty)")),
+        (ingest("files: ../secrets.csv"), ("4:21 data.ingest.visits.files: '../secrets.csv' climbs out with '..'; "
+         "write a path below the bundle")),
+        (ingest("files: /etc/passwd"), ("4:21 data.ingest.visits.files: '/etc/passwd' is outside the bundle and not "
+         "under [mlops] allowed_roots (empty)")),
+        (ingest("files: 's3://acme/x.csv'"), ("4:21 data.ingest.visits.files: 's3://acme/x.csv' is outside the bundle "
+         "and not under [mlops] allowed_roots (empty)")),
+        (ingest("sql: select 1, conn_id: shop"), ("4:38 data.ingest.visits.conn_id: connection 'shop' is not one of "
+         "[mlops] allowed_connections (empty)")),
+        (train(SVC + ", runs_on: {kubernetes: {image: a}}"), ("7:49 training.train.runs_on.kubernetes: pods are not in "
+         "this version; write `local` or `{python: PATH}`")),
+        (train(SVC + ", runs_on: {python: /opt/x/bin/python}"), ("7:57 training.train.runs_on.python: interpreter "
+         "'/opt/x/bin/python' is not one of [mlops] allowed_interpreters (empty)")),
+        (ingest("files: 'in-{{ conn.shop.password }}.csv'"), ("4:21 data.ingest.visits.files: template "
+         "'{{ conn.shop.password }}' is not allowed; a file may use data_interval_end, data_interval_start, ds, "
+         "ds_nodash, logical_date, run_id, ts, ts_nodash, params.NAME")),
+        (ingest(FILES) + "lake: 's3://else'\n", ("8:7 lake: 's3://else' is outside the bundle and not under [mlops] "
+         "allowed_roots (empty)")),
+        (ingest(FILES) + "notify: {on: [failed], notifier: include.code.Pager}\n", ("8:34 notify.notifier: "
+         "include/code.py defines no 'Pager'")),
+        (ingest(FILES) + "scoring: {dataset: visit}\n", ("8:20 scoring.dataset: data makes no table 'visit'. Did you "
+         "mean 'visits'?")),
+        (ingest(FILES) + "scoring: {dataset: visits, reconcile: daily}\n", ("8:39 scoring.reconcile: 'daily' is no "
+         "schedule: write one of @hourly, @daily, @weekly, @monthly, @quarterly, @yearly, or five cron fields")),
+        (ingest(FILES + "}\n    plans: {files: p.csv"), ("7:3 training.dataset: 'entities' is missing: which table "
+         "holds the labelled rows?")),
+    ],
+)  # fmt: skip
+def test_says_line_key_and_way_out(errors: Errors, text: str, said: str) -> None:
+    assert errors(text) == [f"churn.yaml:{said}"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["conn.shop.password", "var.value.key", "ds.__class__", "ti.xcom_pull()", "macros.os", "run_id|upper", "params",
+     "data_interval_start.year", "ds, conn"],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["{{ %s }}", "{{%s}}", "{%% set x = %s %%}", "{{- %s -}}", "{{ %s"])
+def test_no_template_reaches_beyond_the_run(errors: Errors, expression: str, form: str) -> None:
+    (found,) = errors(ingest(f'files: "{form % expression}"'))
+
+    assert "is not allowed" in found
+
+
+@pytest.mark.parametrize("expression", ["ds", "ts_nodash", "data_interval_end | ds", "params.day", "run_id"])
+def test_run_fields_and_params_are_allowed(errors: Errors, expression: str) -> None:
+    assert errors(ingest(f'files: "in/{{{{ {expression} }}}}.csv"')) == []
+
+
+def test_what_is_allowed_passes(errors: Errors) -> None:
+    text = (
+        ingest("files: 's3://acme/raw/{batch}.csv', conn_id: aws") + "defaults: {runs_on: {python: /opt/ml/bin/python}}"
+    )
+    allowed = {"allowed_roots": ("s3://acme",), "allowed_connections": ("*",)}
+
+    assert errors(text, allowed_interpreters=("/opt/ml/bin/python",), **allowed) == []
+    assert errors(train("python_callable: acme.models.fit"), allowed_modules=("acme",)) == []
+    assert errors(ingest("python_callable: include.code.other")) == []
+
+
+def test_a_root_is_a_whole_folder(errors: Errors) -> None:
+    assert len(errors(ingest("files: /data/raw2/a.csv"), allowed_roots=("/data/raw",))) == 1
+    assert len(errors(train("python_callable: acmeplus.fit"), allowed_modules=("acme",))) == 1
+
+
+def test_a_link_does_not_lead_out_of_the_bundle(errors: Errors, bundle: Path) -> None:
+    (bundle / "in").symlink_to("/etc")
+
+    assert errors(ingest("files: in/passwd")) == [
+        "churn.yaml:4:21 data.ingest.visits.files: 'in/passwd' leaves the bundle through a link"
+    ]
+
+
+def test_validate_and_performance_must_find_what_they_are_about(errors: Errors) -> None:
+    text = """\
+    pipeline: churn
+    data:
+      ingest: {visits: {files: a.csv}, plans: {files: b.csv, reference: true}}
+      validate:
+        visit: {expectation_suite: suite.json}
+        plans: {expectation_suite: missing.json}
+      transform: {project_dir: dbt}
+    monitoring: {performance: {labels: visits, target: churned}}
+    """
+
+    assert errors(text) == [
+        "churn.yaml:5:5 data.validate.visit: no dataset 'visit' is ingested. Did you mean 'visits'?",
+        (
+            "churn.yaml:6:5 data.validate.plans: 'plans' is a reference table: it is not staged; give "
+            "`dataset: {name: plans}` to check the table"
+        ),
+        "churn.yaml:6:32 data.validate.plans.expectation_suite: no file 'missing.json' in the bundle",
+        "churn.yaml:7:28 data.transform.project_dir: no folder 'dbt' in the bundle",
+        (
+            "churn.yaml:8:14 monitoring.performance: 'event_timestamp' is not known: write it here or "
+            "`event_timestamp` in training.dataset"
+        ),
+        (
+            "churn.yaml:8:14 monitoring.performance: 'unique_key' is not known: write it here or `unique_key` in "
+            "training.dataset"
+        ),
+    ]

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_mlops_provider.cli import main
+
+ROOT = Path(__file__).parents[1]
+GOOD = """\
+pipeline: tiny
+data: {ingest: {visits: {files: "in/{batch}.csv"}}}
+training: {dataset: {target: bought}, train: {estimator: sklearn.linear_model.LogisticRegression}}
+"""
+BAD = GOOD.replace("target", "traget").replace("pipeline: tiny", "pipeline: Tiny")
+LINES = [
+    ("tiny.yaml", 1, 11, "pipeline", ("a name of a-z, 0-9 and _ is wanted, a letter first, at most 63 characters, "
+     "not 'Tiny'")),
+    ("tiny.yaml", 3, 12, "training.dataset", "'target' is missing"),
+    ("tiny.yaml", 3, 22, "training.dataset", "unknown key 'traget'. Did you mean 'target'?"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return `tiny.yaml` in the working directory, with one day of data beside it."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("AIRFLOW__MLOPS__")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "2026-01-01.csv").write_text("age,bought\n20,0\n30,1\n")
+    (tmp_path / "tiny.yaml").write_text(GOOD)
+    return tmp_path / "tiny.yaml"
+
+
+def test_lint_of_a_sound_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", str(file)]) == 0
+    assert capsys.readouterr().out == "1 file: no error\n"
+
+
+def test_lint_prints_every_error_and_fails(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(BAD)
+
+    assert main(["lint", str(file)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"{f}:{line}:{c} {path}: {text}" for f, line, c, path, text in LINES
+    ]
+
+
+def test_lint_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(BAD)
+
+    assert main(["lint", str(file), "--format", "json"]) == 1
+    keys = ("file", "line", "column", "path", "message")
+    assert json.loads(capsys.readouterr().out) == [dict(zip(keys, line, strict=True)) for line in LINES]
+
+
+def test_lint_as_github_commands(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(BAD)
+
+    assert main(["lint", str(file), "--format", "github"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert (
+        last == "::error file=tiny.yaml,line=3,col=22::training.dataset: unknown key 'traget'. Did you mean 'target'?"
+    )
+
+
+def test_lint_reads_the_suites(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file.parent / "suite.json").write_text('{"name": "a", "expectations": [{"type": "expect_magic", "kwargs": {}}]}')
+    file.write_text(GOOD.replace("data: {", "data: {validate: {visits: {expectation_suite: suite.json}}, "))
+
+    assert main(["lint", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "tiny.yaml:2:47 data.validate.visits.expectation_suite: suite.json: expectations[0].type: "
+    )  # fmt: skip
+    assert str(file.parent) not in out
+
+
+def test_lint_checks_every_environment(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD + "environments: {prod: {owner: [x]}}\n")
+
+    assert main(["lint", str(file)]) == 1
+    assert capsys.readouterr().out == 'tiny.yaml:4:30 owner: text is wanted, not ["x"]\n'
+
+
+def test_plan_tells_every_value_and_its_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert 'dataset = {"target": "bought", "entities": "visits"}  # tiny.yaml:3\n' in out
+    assert "tiny-data  @daily in UTC, from now to ever\n" in out
+
+
+def test_plan_as_json_is_the_same_every_time(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(file), "--format", "json"]) == 0
+    first = capsys.readouterr().out
+    main(["plan", str(file), "--format", "json"])
+
+    assert capsys.readouterr().out == first
+    assert json.loads(first)["dags"][1]["dag_id"] == "tiny-train"
+
+
+def test_run_says_how_each_task_ended(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(file), "data", "--batch", "2026-01-01", "--lake", "lake"]) == 0
+    assert "ingest: succeeded in" in capsys.readouterr().out
+    assert (file.parent / "lake" / "visits").is_dir()
+    assert main(["run", str(file), "data", "--batch", "2026-01-02", "--lake", "lake"]) == 1
+
+
+def test_what_is_wrong_is_one_line_on_standard_error(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(file), "ingest"]) == 1
+    assert capsys.readouterr().err == "ingest needs a batch: --batch 2013-04-01\n"
+    assert main(["lint", "absent.yaml"]) == 1
+    assert capsys.readouterr().err == "absent.yaml: cannot be read: No such file or directory\n"
+
+
+def test_doctor_describes_this_and_another_interpreter(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    assert f"({sys.executable})" in capsys.readouterr().out
+    assert main(["doctor", "--python", sys.executable, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["executable"] == sys.executable
+    assert main(["doctor", "--python", "/nowhere/python"]) == 1
+    assert "/nowhere/python cannot be started" in capsys.readouterr().err
+
+
+def test_a_cold_lint_is_quick_and_loads_neither_airflow_nor_a_tool(file: Path) -> None:
+    heavy = "{'airflow', 'pandas', 'pyarrow', 'duckdb', 'mlflow', 'ibis', 'jinja2'}"
+    code = (
+        "import sys; from airflow_mlops_provider.cli import main; "
+        f"assert main(['lint', 'tiny.yaml']) == 0; assert not {heavy} & set(sys.modules)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=file.parent, env={"PYTHONPATH": str(ROOT)})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    # CPU, not wall: other tests run beside this one
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 0.5
+
+
+def test_the_module_runs_as_the_script_does(file: Path) -> None:
+    command = [sys.executable, "-m", "airflow_mlops_provider", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert done.stdout.startswith("airflow-mlops-provider ")
