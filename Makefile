@@ -58,10 +58,12 @@ $(TEST_ENV)/ready: requirements/test.txt pyproject.toml
 	@$(TEST_ENV)/bin/uv pip install -q --python $(TEST_ENV)/bin/python --no-deps -e .
 	@touch $@
 
+# The tools and the lowest versions come from pyproject.toml's own extras and bounds.
+COMPILE := $(TEST_ENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header
 requirements: $(TEST_ENV)/ready
-	for name in demo test tools; do \
-	  $(TEST_ENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header \
-	    requirements/$$name.in -o requirements/$$name.txt; done
+	for name in airflow demo test; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	$(COMPILE) pyproject.toml $(addprefix --extra ,lake mlflow feast dbt evidently s3) -o requirements/tools.txt
+	$(COMPILE) pyproject.toml --extra all requirements/lowest.in --resolution lowest-direct -o requirements/lowest.txt
 
 clean:
 	rm -rf .demo .bench dist site

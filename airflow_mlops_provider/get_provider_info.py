@@ -19,7 +19,6 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {
                 "integration-name": "MLOps",
-                "external-doc-url": "https://pypi.org/project/airflow-mlops-provider/",
                 "tags": ["software"],
             }
         ],

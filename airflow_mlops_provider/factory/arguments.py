@@ -11,7 +11,7 @@ from airflow_mlops_provider.factory.errors import KeyPath
 from airflow_mlops_provider.factory.models import Pipeline
 from airflow_mlops_provider.factory.options import TaskOptions
 from airflow_mlops_provider.factory.plan import RESULT
-from airflow_mlops_provider.factory.resolve import dataset_of
+from airflow_mlops_provider.factory.resolve import dataset_of, labels_of
 
 __all__ = ["OPTIONS", "Arguments", "Fill", "Filled", "given"]
 
@@ -67,6 +67,14 @@ class Fill:
             filled["on_schema_change"] = (policies, ("data", "ingest"))
         return filled
 
+    def maintain(self) -> Filled:
+        """Every table of the lake that this pipeline writes."""
+        data = self.pipeline.data
+        ingested = list(data.ingest) if data else []
+        published = list(data.transform.publish) if data and data.transform else []
+        tables = [*ingested, *(f"quarantine/{name}" for name in ingested), *published, f"predictions/{self.model}"]
+        return {"tables": (tables, None)}
+
     def drift(self) -> Filled:
         """What was scored, as the training knew it."""
         filled = self.named({"alias", "timezone"}) | self.from_dataset("feature_service", "columns", "event_timestamp")
@@ -77,9 +85,7 @@ class Fill:
     def performance(self) -> Filled:
         """The labels: by default the rows that the model is trained on."""
         filled = self.named({"timezone"}) | self.from_dataset("target", "unique_key", "event_timestamp")
-        if "entities" in self.dataset:
-            filled["labels"] = self.dataset["entities"]
-        return filled
+        return filled | ({"labels": labels} if (labels := labels_of(self.pipeline)) else {})
 
     def rollback(self) -> Filled:
         """The probation that scoring grants."""
@@ -89,14 +95,15 @@ class Fill:
         return filled
 
     def decide(self) -> Filled:
-        """The policy, whole."""
+        """The policy, whole, and the table whose batches are decided on."""
         monitoring, training = self.pipeline.monitoring, self.pipeline.training
         if monitoring is None or monitoring.retrain is None:
             return {}
         policy = {key: value for key, value in given(monitoring.retrain).items() if key not in OPTIONS}
         if training is not None and "first_after" in training.model_fields_set:
             policy["first_after"] = training.first_after
-        return self.named() | {"retrain": (policy, ("monitoring", "retrain"))}
+        filled = self.named() | {"retrain": (policy, ("monitoring", "retrain"))}
+        return filled | ({"labels": labels} if (labels := labels_of(self.pipeline)) else {})
 
     def train(self) -> Filled:
         """The rows, and how the evaluation wants the last of them kept apart."""
@@ -106,6 +113,8 @@ class Fill:
             value = getattr(evaluate, name, None)
             if value:
                 filled[name] = (_JSON.dump_python(value, mode="json"), ("training", "evaluate", name))
+        # The training's run has its decision's id; a run that a person started has none in the ledger.
+        filled["decision"] = ("{{ run_id }}", None)
         return filled
 
     def evaluate(self) -> Filled:

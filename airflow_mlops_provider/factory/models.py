@@ -97,7 +97,9 @@ class Monitoring(Contract):
 class Notify(Contract):
     """Who hears of a pipeline's turns: an Airflow notifier, given `arguments`."""
 
-    on: tuple[Literal["refused", "drift", "promoted", "rolled_back", "failed"], ...] = Field(min_length=1)
+    on: tuple[Literal["refused", "drift", "promoted", "rolled_back", "failed"], ...] = Field(
+        ("refused", "drift", "promoted", "rolled_back", "failed"), min_length=1, description="default: all"
+    )
     notifier: str = Field(description="dotted name of a notifier's class")
     arguments: Json = Field({}, description="its keyword arguments")
 

@@ -89,7 +89,9 @@ class _Planner:
             if section is not None:
                 tasks.append(self._task(name, ("data", name), section, {}, after=tasks[-1:]))
         tasks[-1] = _emitting(tasks[-1], self._asset("data"))
-        tasks.append(self._task("maintain", ("data", "maintain"), data.maintain, {}, after=tasks[-1:]))
+        tasks.append(
+            self._task("maintain", ("data", "maintain"), data.maintain, self.fill.maintain(), after=tasks[-1:])
+        )
         return self._dag("data", "data", self._data_schedule(), tasks)
 
     def scoring(self) -> DagPlan | None:

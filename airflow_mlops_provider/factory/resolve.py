@@ -7,7 +7,7 @@ from typing import Any
 from airflow_mlops_provider.factory.errors import KeyPath
 from airflow_mlops_provider.factory.models import Pipeline
 
-__all__ = ["dataset_of", "known_datasets"]
+__all__ = ["dataset_of", "known_datasets", "labels_of"]
 
 
 def dataset_of(pipeline: Pipeline) -> dict[str, tuple[Any, KeyPath]]:
@@ -28,6 +28,14 @@ def dataset_of(pipeline: Pipeline) -> dict[str, tuple[Any, KeyPath]]:
     if "unique_key" not in fields and source is not None and source.unique_key:
         fields["unique_key"] = (list(source.unique_key), ("data", "ingest", fields["entities"][0], "unique_key"))
     return fields
+
+
+def labels_of(pipeline: Pipeline) -> tuple[str, KeyPath] | None:
+    """Return the table that says what came true: monitoring's word, else the rows that the model is trained on."""
+    performance = pipeline.monitoring.performance if pipeline.monitoring else None
+    if performance is not None and performance.labels:
+        return performance.labels, ("monitoring", "performance", "labels")
+    return dataset_of(pipeline).get("entities")
 
 
 def known_datasets(pipeline: Pipeline) -> list[str]:

@@ -10,7 +10,7 @@ from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.cron import cron_fault
 from airflow_mlops_provider.factory.errors import KeyPath
 from airflow_mlops_provider.factory.models import Data, Pipeline, Training
-from airflow_mlops_provider.factory.resolve import dataset_of, known_datasets
+from airflow_mlops_provider.factory.resolve import dataset_of, known_datasets, labels_of
 from airflow_mlops_provider.factory.shapes import did_you_mean
 from airflow_mlops_provider.factory.trust import callable_faults, connection_faults, interpreter_faults, path_faults
 
@@ -88,6 +88,11 @@ def meaning_faults(pipeline: Pipeline) -> Iterator[Fault]:
     if training is not None and "entities" not in dataset:
         yield ("training", "dataset"), "'entities' is missing: which table holds the labelled rows?"
     yield from _tables(pipeline)
+    if pipeline.monitoring is not None and pipeline.monitoring.retrain is not None and labels_of(pipeline) is None:
+        yield (
+            ("monitoring", "retrain"),
+            "no labels to decide by: give monitoring.performance.labels or training.dataset",
+        )
     if pipeline.monitoring is not None and pipeline.monitoring.performance is not None:
         yield from _performance(pipeline, dataset)
 

@@ -73,6 +73,11 @@ class EvaluateOperator(StepOperator):
         url = run_url(ui, self.challenger.get("experiment_id"), self.challenger["run_id"])
         return {MlflowRunLink.name: url}
 
+    def succeeded(self, result: dict[str, Any], context: Context) -> Any:  # noqa: ARG002 - as in the base class
+        """Show the verdict in the log and return it."""
+        self.log.info("accepted: %s", result["reason"])
+        return result
+
     def rejected(self, result: dict[str, Any], context: Context) -> Any:
         """Leave the verdict as XCom, tell, and skip the promotion by name; registering goes on."""
         context["ti"].xcom_push("return_value", result)

@@ -26,6 +26,7 @@ class TrainOperator(StepOperator):
     :param refit: fit once more on all rows, for what is registered
     :param seed: of the fit
     :param until: newest batch to use; default: the newest accepted one (templated)
+    :param decision: id of the governor's decision that asked for it: its batch is then the newest (templated)
     :param experiment: MLflow's experiment; default: the pipeline (templated)
     :param requirements: pip requirements that are logged with the model (templated)
     """
@@ -41,6 +42,7 @@ class TrainOperator(StepOperator):
         "refit",
         "seed",
         "until",
+        "decision",
         "experiment",
         "requirements",
         "timezone",
@@ -60,6 +62,7 @@ class TrainOperator(StepOperator):
         refit: bool | None = None,
         seed: int | None = None,
         until: str | None = None,
+        decision: str | None = None,
         experiment: str | None = None,
         requirements: Sequence[str] | None = None,
         **kwargs: Any,
@@ -74,6 +77,7 @@ class TrainOperator(StepOperator):
         self.refit = refit
         self.seed = seed
         self.until = until
+        self.decision = decision
         self.experiment = experiment
         self.requirements = requirements
 

@@ -30,7 +30,8 @@ def _parquet(con: duckdb.DuckDBPyConnection, name: str, path: str, lake: Lake) -
     if "://" in path:
         import pyarrow.dataset as ds
 
-        con.register(name, ds.dataset(lake.source(path), format="parquet"))
+        filesystem, target = lake.filesystem(path)
+        con.register(name, ds.dataset(target, filesystem=filesystem, format="parquet"))
         return
     try:
         con.execute(f"create or replace view {identifier(name)} as select * from read_parquet({literal(path)})")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     from deltalake import DeltaTable
 
-__all__ = ["BATCH_COLUMN", "Lake", "Written"]
+__all__ = ["BATCH_COLUMN", "Lake", "Written", "check_schema"]
 
 # Names the batch that a row came with: file statistics on it prune, so tables need no partitions.
 BATCH_COLUMN = "_batch"
@@ -92,7 +92,7 @@ class Lake:
             done = handle.transaction_version(app)
             if done is not None and done >= sequence:
                 return handle.version(), False
-            evolve = _check_schema(table, pa.schema(handle.schema().to_arrow()), rows.schema, on_schema_change)
+            evolve = check_schema(table, pa.schema(handle.schema().to_arrow()), rows.schema, on_schema_change)
             try:
                 write_deltalake(
                     handle,
@@ -155,9 +155,7 @@ class Lake:
     @contextmanager
     def replacing(self, path: str) -> Iterator[Any]:
         """Open `path` (below the root) for writing; it appears whole at the end, or not at all."""
-        import fsspec
-
-        filesystem, target = fsspec.core.url_to_fs(path, **self._fsspec_options())
+        filesystem, target = self.filesystem(path)
         filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
         part = f"{target}.{uuid.uuid4().hex}.part"
         try:
@@ -168,11 +166,15 @@ class Lake:
             if filesystem.exists(part):
                 filesystem.rm(part)
 
-    def source(self, path: str) -> Any:
-        """Return a seekable file below the root, opened for reading."""
+    def filesystem(self, path: str) -> tuple[Any, str]:
+        """Return fsspec's file system of the root's store, and `path` as it names it."""
         import fsspec
 
-        filesystem, target = fsspec.core.url_to_fs(path, **self._fsspec_options())
+        return fsspec.core.url_to_fs(path, **self._fsspec_options())  # type: ignore[no-any-return]  # untyped
+
+    def source(self, path: str) -> Any:
+        """Return a seekable file below the root, opened for reading."""
+        filesystem, target = self.filesystem(path)
         return filesystem.open(target, "rb")
 
     def put(self, path: str, content: bytes) -> None:
@@ -182,9 +184,7 @@ class Lake:
 
     def get(self, path: str) -> bytes | None:
         """Return a small file below the root, or None where none is."""
-        import fsspec
-
-        filesystem, target = fsspec.core.url_to_fs(path, **self._fsspec_options())
+        filesystem, target = self.filesystem(path)
         return filesystem.cat_file(target) if filesystem.exists(target) else None
 
     def staged(self, pipeline: str, dataset: str, batch: str) -> str:
@@ -212,8 +212,12 @@ class Lake:
         return self.require(table)
 
 
-def _check_schema(table: str, known: pa.Schema, given: pa.Schema, policy: str) -> bool:
-    """Return whether the write must merge schemas. Delta casts types silently, so we compare them."""
+def check_schema(table: str, known: pa.Schema, given: pa.Schema, policy: str) -> bool:
+    """Return whether a write of `given` must merge schemas.
+
+    Delta casts types silently, so we compare them. Raises DataError if a type changed, or a column came or went
+    where `policy` is reject.
+    """
     types = {f.name: _stored(f.type) for f in known}
     retyped = [
         f"{f.name}: {types[f.name]} became {_stored(f.type)}"
@@ -247,6 +251,9 @@ def _stored(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", tz="UTC" if kind.tz else None)
+    if pa.types.is_unsigned_integer(kind):
+        # Delta has no unsigned types; a value that does not fit is Arrow's error.
+        return {8: pa.int16(), 16: pa.int32()}.get(kind.bit_width, pa.int64())
     if pa.types.is_large_list(kind) or pa.types.is_list(kind):
         return pa.list_(_stored(kind.value_type))
     return kind

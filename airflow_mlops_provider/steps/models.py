@@ -50,6 +50,19 @@ def connect(context: StepContext) -> MlflowClient:
     return mlflow.MlflowClient()
 
 
+def experiment(context: StepContext, client: MlflowClient, name: str) -> str:
+    """Return an experiment's id, making it where it is not there.
+
+    `artifact_root` in the connection's extra says where its files go; without it the server decides (a plain
+    SQLite address has no server: its files would go below the working directory).
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    root = (context.connection("mlflow_default").get("extra") or {}).get("artifact_root")
+    return str(client.create_experiment(name, artifact_location=f"{str(root).rstrip('/')}/{name}" if root else None))
+
+
 def find_result(client: MlflowClient, experiment: str, run_key: str) -> dict[str, Any] | None:
     """Return the result that an earlier try of the same work stored, or None: a retry does not fit again."""
     found = client.get_experiment_by_name(experiment)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import duckdb
@@ -29,7 +30,7 @@ _EDGE_ROWS = 200_000
 
 _FIGURES = ("mean", "std", "minimum", "maximum")
 # {(day, or None without one; bin or level, or None for null): (rows, sum of values)}
-_Cells = Mapping[tuple[str | None, Any], tuple[int, float]]
+_Cells = Mapping[tuple[date | None, Any], tuple[int, float]]
 
 
 def build_profile(
@@ -115,11 +116,12 @@ def _assemble(
         else:
             counted = _counted(cells[name], levels[name], days)
             profiles.append(ColumnProfile(name=name, kind="categorical", levels=tuple(levels[name]), **counted))
-    bounds = {"start": days[0], "end": days[-1]} if days else {}
-    return Profile(rows=rows, columns=tuple(profiles), block_ids=tuple(days), **bounds)
+    ids = tuple(day.isoformat() for day in days)
+    bounds = {"start": ids[0], "end": ids[-1]} if ids else {}
+    return Profile(rows=rows, columns=tuple(profiles), block_ids=ids, **bounds)
 
 
-def _counted(cells: _Cells, keys: Iterable[Any], days: Sequence[str]) -> dict[str, Any]:
+def _counted(cells: _Cells, keys: Iterable[Any], days: Sequence[date]) -> dict[str, Any]:
     place = {key: i for i, key in enumerate([*keys, None])}
     row = {day: i for i, day in enumerate([*days, None])}
     table = np.zeros((len(row), len(place)), dtype=np.int64)
@@ -163,7 +165,7 @@ class _Scan:
         self._table = ibis.table(ibis.Schema.from_pyarrow(schema), name=relation)
         self.names = frozenset(self._table.columns)
         self._timestamp = timestamp
-        self._day = ibis.null("string") if timestamp is None else self._local_day(timestamp, timezone)
+        self._day = ibis.null("date") if timestamp is None else self._local_day(timestamp, timezone)
 
     def kind(self, name: str) -> str:
         dtype = self._column(name).type()
@@ -235,7 +237,7 @@ class _Scan:
         if not fields:
             return {}
         names, long = list(fields), self._long(fields)
-        cells: dict[str, dict[tuple[str | None, Any], tuple[int, float]]] = {name: {} for name in names}
+        cells: dict[str, dict[tuple[date | None, Any], tuple[int, float]]] = {name: {} for name in names}
         for row in self._run(long.group_by("day", "column", "key").aggregate(rows=long.count(), sum=long.value.sum())):
             cells[names[row["column"]]][row["day"], row["key"]] = (row["rows"], row["sum"] or 0.0)
         return dict(cells)
@@ -244,7 +246,9 @@ class _Scan:
         """One row a value: day, column (its place in `fields`), and the fields given."""
         ibis = self._ibis
         structs = [ibis.struct({"column": ibis.literal(i, "int32"), **f}) for i, f in enumerate(fields.values())]
-        nested = self._table.select(day=self._day, cell=ibis.array(structs).unnest())
+        # Unnested a step later: in one step DuckDB computes the array anew for each of its elements.
+        nested = self._table.select(day=self._day, cells=ibis.array(structs))
+        nested = nested.select("day", cell=nested.cells.unnest())
         return nested.select("day", **{key: nested.cell[key] for key in nested.cell.names})
 
     def _local_day(self, timestamp: str, timezone: str) -> Any:
@@ -254,7 +258,7 @@ class _Scan:
         if at.type().timezone is not None:
             signature = (("string", at.type()), "timestamp")
             at = self._ibis.udf.scalar.builtin(_named, name="timezone", signature=signature)(timezone, at)
-        return at.date().cast("string")
+        return at.date()
 
     def _value(self, name: str) -> Any:
         value = self._column(name).cast("float64")

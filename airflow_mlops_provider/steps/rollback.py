@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from math import sqrt
 
-from scipy.stats import t as student
-
 from airflow_mlops_provider.contracts.base import Json
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 from airflow_mlops_provider.contracts.promote import Promotion, RollbackResult, RollbackSpec
@@ -26,9 +24,7 @@ def rollback(spec: RollbackSpec, context: StepContext) -> RollbackResult:
     The difference is the champion's loss minus its shadow's over the first `probation` batches that the
     champion scored. `force` rolls back at once. Raises LostRaceError if somebody promotes meanwhile.
     """
-    client = models.connect(context)
     ledger = PromotionLedger(context.lake(spec), spec.model, spec.alias)
-    sync_alias(client, ledger, spec.model, spec.alias, context.run_key)
     history = ledger.history()
     champion = history[-1] if history else None
     if champion is None or champion.former is None or champion.kind != "promote":
@@ -40,6 +36,12 @@ def rollback(spec: RollbackSpec, context: StepContext) -> RollbackResult:
     due, reason = (True, spec.reason or "asked for") if spec.force else _judge(spec, champion, lines)
     if not due:
         return RollbackResult(rolled_back=False, reason=reason)
+    # MLflow only now: most batches have nothing to roll back, and its import is most of this step's time.
+    client = models.connect(context)
+    if sync_alias(client, ledger, spec.model, spec.alias, context.run_key) is not None:
+        raise LostRaceError(
+            f"{spec.model}: the alias {spec.alias} was moved by hand while {champion.version} was judged"
+        )
     former = next(p for p in reversed(history) if p.version == champion.former)
     promotion = former.model_copy(
         update={
@@ -75,6 +77,8 @@ def _judge(spec: RollbackSpec, champion: Promotion, lines: dict[str, Json]) -> t
     pooled = _pool(found)
     if not pooled.se:
         return False, f"version {champion.version}: too few days to judge its shadow"
+    from scipy.stats import t as student
+
     half = float(student.ppf((1 + spec.level) / 2, max(pooled.blocks - 1, 1))) * pooled.se
     figures = f"loss is {pooled.value:+.4f} +- {half:.4f} against version {champion.former}'s, {pooled.blocks} days"
     if pooled.value - half > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ def read_source(
     if source.python_callable:
         yield from _call(name, load_function(source.python_callable, bundle), batch, context)
     elif source.files:
-        yield from _files(name, source, batch, context)
+        yield from _files(name, source, batch, context, bundle)
     else:
         yield from _sql(name, source, batch, context, cursor)
 
@@ -57,11 +58,13 @@ def _as_table(name: str, part: Any) -> pa.Table:
     raise DataError(f"{name}: a source yields Arrow tables, record batches or pandas frames, not {type(part).__name__}")
 
 
-def _files(name: str, source: Source, batch: Batch, context: StepContext) -> Iterator[pa.Table]:
+def _files(name: str, source: Source, batch: Batch, context: StepContext, bundle: str) -> Iterator[pa.Table]:
     import fsspec
     import pyarrow.dataset as ds
 
-    address = str(source.files).format(batch=batch.id)
+    address = str(source.files).replace("{batch}", batch.id)
+    if "://" not in address:
+        address = str(Path(bundle) / address)
     options = context.storage_options(source.conn_id) if source.conn_id else {}
     filesystem, pattern = fsspec.core.url_to_fs(address, **options)
     paths = sorted(filesystem.glob(pattern))

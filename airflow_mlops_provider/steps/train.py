@@ -98,7 +98,7 @@ class _Training:
         import mlflow
 
         spec = self.spec
-        mlflow.set_experiment(self.experiment)
+        mlflow.set_experiment(experiment_id=models.experiment(self.context, self.client, self.experiment))
         with mlflow.start_run(run_name=f"{self.rows.until.id}{' refit' if judged else ''}") as run:
             _seed(spec.seed)
             model = self.trainer(data, dict(spec.parameters))

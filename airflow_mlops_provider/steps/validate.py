@@ -17,7 +17,7 @@ from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.expectations.audit import Audit, audit
 from airflow_mlops_provider.steps.expectations.suite import Suite, load_suite
-from airflow_mlops_provider.steps.lake import Lake, _check_schema
+from airflow_mlops_provider.steps.lake import Lake, check_schema
 
 __all__ = ["quarantine_table", "validate"]
 
@@ -168,11 +168,11 @@ def _check_types(lake: Lake, name: str, one: Audit, batch: Batch, spec: Validate
     schema = one.schema(batch)
     known = lake.schema(name)
     if known is not None:
-        _check_schema(name, known, schema, _policy(spec, name))
+        check_schema(name, known, schema, _policy(spec, name))
     held = lake.schema(quarantine_table(name))
     if held is not None and one.found.quarantined:
         try:
-            _check_schema(quarantine_table(name), held, schema, "evolve")
+            check_schema(quarantine_table(name), held, schema, "evolve")
         except DataError as exc:
             raise DataError(f"{exc}; move that table away, a new one is made") from exc
 

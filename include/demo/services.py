@@ -102,6 +102,7 @@ class Services:
             "FEAST_USAGE": "False",
             # What tasks print is read in the UI; two threads a task fill the two cores.
             "OMP_NUM_THREADS": "2",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PYTHONPATH": str(ROOT),
             **({"INCIDENT": incident} if incident else {}),
         }

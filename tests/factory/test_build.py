@@ -124,7 +124,7 @@ def test_a_broken_file_is_its_own_import_error_and_hides_no_other(pipeline, read
     assert set(bag.dags) == {"shop-data", "shop-score", "shop-monitor", "shop-train"}
     ((file, error),) = bag.import_errors.items()
     assert file.endswith("broken.py")
-    assert "broken.yaml:19:3 monitoring: unknown key 'drfit'. Did you mean 'drift'?" in error
+    assert "broken.yaml:17:3 monitoring: unknown key 'drfit'. Did you mean 'drift'?" in error
 
 
 def test_a_loader_without_its_file_says_so(pipeline, read_dags, dags):
@@ -157,6 +157,34 @@ def test_settings_of_airflow_cfg_hold(pipeline, read_dags, monkeypatch):
     bag = read_dags()
     assert bag.import_errors == {}
     assert bag.dags["shop-score"].get_task("score").lake == "s3://acme-ml"
+
+
+ALERTS = """
+from airflow.sdk import BaseNotifier
+
+class ToFile(BaseNotifier):
+    template_fields = ("path",)
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def notify(self, context):
+        pass
+"""
+
+
+def test_the_files_notifier_is_given_to_every_step_with_its_events(pipeline, read_dags, dags):
+    (dags / "shop_alerts.py").write_text(ALERTS)
+    notify = "notify: {on: [refused, failed], notifier: shop_alerts.ToFile, arguments: {path: alerts.jsonl}}\n"
+    pipeline("shop", SHOP + notify)
+    bag = read_dags()
+    assert bag.import_errors == {}
+    validate = bag.dags["shop-data"].get_task("validate")
+    assert validate.notify_on == ("refused", "failed")
+    assert [notifier.path for notifier in validate.notify] == ["alerts.jsonl"]
+    assert [type(callback).__name__ for callback in validate.on_failure_callback] == ["FailureCallback"]
+    assert serialized(bag) == serialized(read_dags())
 
 
 def test_reading_dags_imports_nothing_heavy(pipeline, dags):

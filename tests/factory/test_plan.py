@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from airflow_mlops_provider.contracts.base import StepSpec
+from airflow_mlops_provider.factory.errors import PipelineFileError
 from airflow_mlops_provider.factory.plan import PipelinePlan, TaskPlan, references
 from airflow_mlops_provider.steps.registry import step
 
@@ -175,6 +178,27 @@ def test_every_argument_is_one_of_its_steps_and_its_operators(planned: Planned) 
                 assert set(task.arguments) <= set(step(task.step).spec.model_fields)
 
 
+def test_every_steps_spec_takes_its_arguments(planned: Planned) -> None:
+    batch = {"id": "2026-01-01", "start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
+    for dag in planned(WHOLE).dags:
+        for task in dag.tasks:
+            if task.step is None:
+                continue
+            spec = step(task.step).spec
+            known = {"pipeline": "churn", "lake": "lake"} | ({"batch": batch} if "batch" in spec.model_fields else {})
+            # Other tasks' results are there only when it runs.
+            late = {key for key, value in task.arguments.items() if list(references(value))}
+            assert _faulty(spec, {**known, **task.arguments}) <= late, task.task_id
+
+
+def _faulty(spec: type[StepSpec], data: dict[str, Any]) -> set[str]:
+    try:
+        spec.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as exc:
+        return {str(fault["loc"][0]) for fault in exc.errors()}
+    return set()
+
+
 def _parameters(operator: Any) -> set[str]:
     return {name for cls in operator.__mro__ for name in getattr(cls.__init__, "__annotations__", {})}
 
@@ -236,6 +260,17 @@ def test_monitoring_alone_watches_without_deciding_or_rolling_back(planned: Plan
 
     assert [task.task_id for task in plan.dags[0].tasks] == ["performance"]
     assert plan.dags[0].schedule.assets == ("mlops://b/data",)
+
+
+def test_a_decision_needs_labels(planned: Planned) -> None:
+    text = "pipeline: b\nmonitoring:\n  drift: {}\n  retrain: {}\n"
+
+    with pytest.raises(PipelineFileError) as caught:
+        planned(text)
+    assert str(caught.value) == (
+        "churn.yaml:4:3 monitoring.retrain: no labels to decide by: give monitoring.performance.labels or "
+        "training.dataset"
+    )
 
 
 def test_an_asset_may_be_the_schedule(planned: Planned) -> None:

@@ -28,5 +28,5 @@ def context(tmp_path, migrated_mlflow):
     """A context whose MLflow is real, on SQLite."""
     path = tmp_path / "mlflow.db"
     path.write_bytes(migrated_mlflow.read_bytes())
-    connection = {"conn_type": "mlflow", "host": f"sqlite:///{path}", "extra": {"artifact_location": str(tmp_path)}}
+    connection = {"conn_type": "mlflow", "host": f"sqlite:///{path}", "extra": {"artifact_root": str(tmp_path / "artifacts")}}
     return StepContext("run", {"mlflow_default": connection})

@@ -89,13 +89,19 @@ def test_wasserstein_from_any_bins_is_never_too_large_and_sees_the_means(
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["normal", "lognormal", "student"]), st.floats(0, 1))
-def test_wasserstein_from_20_quantile_bins_is_close_to_scipys(seed: int, shape: str, shift: float) -> None:
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([("normal", 0.01), ("lognormal", 0.05), ("student", 0.1)]),
+    st.floats(0, 1),
+)
+def test_wasserstein_from_20_quantile_bins_is_close_to_scipys(
+    seed: int, shape: tuple[str, float], shift: float
+) -> None:
     rng = np.random.default_rng(seed)
-    draw = {"normal": rng.normal, "lognormal": rng.lognormal, "student": lambda size: rng.standard_t(3, size)}[shape]
+    draw = {"normal": rng.normal, "lognormal": rng.lognormal, "student": lambda size: rng.standard_t(3, size)}[shape[0]]
     then, now = draw(size=2000), draw(size=3000) + shift
-    found = measure(*columns(then, now))[2]
-    assert found == pytest.approx(wasserstein_distance(then, now) / then.std(), abs=0.02)
+    exact = wasserstein_distance(then, now) / then.std()
+    assert exact - shape[1] <= measure(*columns(then, now))[2] <= exact + 1e-9
 
 
 @pytest.mark.parametrize("kind", ["number", "category"])

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
 from airflow_mlops_provider.steps.expectations.base import Bounds, Column, RowExpectation, Scalar, UniqueExpectation
 from airflow_mlops_provider.steps.expectations.values import as_bound, as_kind, comparable, kind, text
+from airflow_mlops_provider.steps.sql import literal
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -44,7 +45,8 @@ def _regex(pattern: str) -> str:
 
         with duckdb.connect() as con:
             try:
-                con.execute("select regexp_matches('', ?)", [pattern])
+                # Not a bound value: DuckDB would import pandas to bind it.
+                con.execute(f"select regexp_matches('', {literal(pattern)})")
             except duckdb.Error as exc:
                 raise ValueError(f"not a regular expression of RE2: {exc}") from None
     return pattern
