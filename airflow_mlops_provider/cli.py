@@ -1,4 +1,4 @@
-"""`airflow-mlops`: run, plan and lint a pipeline file, and doctor. None of it needs Airflow."""
+"""`airflow-mlops`: run, plan and lint a pipeline file, adopt a model, and doctor. None of it needs Airflow."""
 
 from __future__ import annotations
 
@@ -57,6 +57,18 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--bundle", type=Path, metavar="DIR", help="root of the bundle (default: see below)")
         command.epilog = "The bundle is the working directory where the file lies below it, else the file's folder."
 
+    adopt = commands.add_parser("adopt", help="take a registered model under watch: a reference profile and a ledger")
+    adopt.add_argument("model", help="registered name in MLflow")
+    adopt.add_argument(
+        "--reference", required=True, metavar="DATASET", help="what is normal: a lake table, or see below"
+    )
+    adopt.add_argument("--version", metavar="V", help="version (default: the one of the alias)")
+    adopt.add_argument("--alias", metavar="A", default="champion", help="alias that follows (default: champion)")
+    adopt.add_argument("--event-timestamp", metavar="COLUMN", help="column of the reference whose days are compared")
+    adopt.add_argument("--lake", metavar="DIR", help="lake of the ledger (default: [mlops] lake, else .mlops/lake)")
+    adopt.epilog = "DATASET is a TABLE of the lake, parquet:PATH (or a glob or address) or sql:CONN_ID:TABLE_OR_QUERY."
+    adopt.set_defaults(command=_adopt)
+
     doctor = commands.add_parser("doctor", help="say what is installed here, or for another interpreter")
     doctor.add_argument("--python", metavar="PATH", help="ask this interpreter")
     doctor.add_argument("--format", choices=("text", "json"), default="text")
@@ -110,6 +122,23 @@ def _lint(given: argparse.Namespace) -> int:
     if given.format == "text" and not errors:
         print(f"{len(given.files)} file{'s' if len(given.files) > 1 else ''}: no error")
     return 1 if errors else 0
+
+
+def _adopt(given: argparse.Namespace) -> int:
+    from airflow_mlops_provider.factory.adopt import adopt_model
+
+    config = FactoryConfig.from_environment()
+    adopted = adopt_model(
+        given.model,
+        given.reference,
+        version=given.version,
+        alias=given.alias,
+        event_timestamp=given.event_timestamp,
+        lake=given.lake or config.lake,
+    )
+    line = f"{given.model} version {adopted.version} is {given.alias}: profile of {adopted.rows:,} rows"
+    print(f"{line}, columns {', '.join(adopted.columns)}")
+    return 0
 
 
 def _doctor(given: argparse.Namespace) -> int:

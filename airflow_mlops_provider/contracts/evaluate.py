@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from airflow_mlops_provider.contracts.base import Contract, StepSpec
-from airflow_mlops_provider.contracts.train import TrainingDataset, TrainResult
+from airflow_mlops_provider.contracts.train import Trained, TrainingDataset
 
 __all__ = ["EvaluateResult", "EvaluateSpec", "Gate", "GateResult", "MetricEstimate", "SliceResult"]
 
@@ -23,10 +23,11 @@ class Gate(Contract):
 
 
 class MetricEstimate(Contract):
-    """A metric over a window; `se` is its day-block standard error, in the metric's unit."""
+    """A metric over a window; `se` is its day-block standard error in its unit, `df` that one's degrees of freedom."""
 
     value: float
     se: float | None = None
+    df: float | None = None
     rows: int
     blocks: int = 0
 
@@ -57,7 +58,7 @@ class EvaluateSpec(StepSpec):
     """Judge `challenger` on labelled rows later than what both models were fitted on."""
 
     model: str
-    challenger: TrainResult
+    challenger: Trained
     dataset: TrainingDataset
     primary_metric: str = "log_loss"
     gates: dict[str, Gate] = {}

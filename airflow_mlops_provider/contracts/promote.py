@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from airflow_mlops_provider.contracts.base import Contract, StepSpec
 from airflow_mlops_provider.contracts.evaluate import EvaluateResult
-from airflow_mlops_provider.contracts.train import TrainResult
+from airflow_mlops_provider.contracts.train import Trained
 
 __all__ = [
     "PromoteResult",
@@ -41,7 +41,7 @@ class RegisterSpec(StepSpec):
     """Make a model version of what was trained, always, with the verdict as its tags."""
 
     model: str
-    trained: TrainResult
+    trained: Trained
     verdict: EvaluateResult
 
 
@@ -51,7 +51,7 @@ class RegisterResult(Contract):
     model: str
     version: str
     source: str
-    run_id: str
+    run_id: str | None = None
     verdict: Literal["accepted", "refused"]
 
 
@@ -66,7 +66,7 @@ class PromoteSpec(StepSpec):
     model_uri: str | None = None
     alias: str = "champion"
     expected_sequence: int | None = None
-    trained: TrainResult | None = None
+    trained: Trained | None = None
     verdict: EvaluateResult | None = None
     reason: str = ""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from airflow_mlops_provider.contracts.base import Contract, StepSpec
 
-__all__ = ["TrainResult", "TrainSpec", "TrainingDataset"]
+__all__ = ["TrainResult", "TrainSpec", "Trained", "TrainingDataset"]
 
 
 class TrainingDataset(Contract):
@@ -54,19 +54,28 @@ class TrainResult(Contract):
     """The judged model's run, and the refitted twin's where one was asked for.
 
     `fitted_until` is the last event the judged model saw, `refitted_until` the twin's; both are data time.
-    `versions` are the lake versions that were read.
+    `versions` are the lake versions that were read. Of a model that was fitted elsewhere only `model_uri` must
+    be known; without `fitted_until` and `holdout_start` every labelled row counts as new to it.
     """
 
-    run_id: str
     model_uri: str
+    run_id: str | None = None
     refit_run_id: str | None = None
     refit_model_uri: str | None = None
-    rows: int
+    rows: int = 0
     holdout_rows: int = 0
     fitted_until: AwareDatetime | None = None
     refitted_until: AwareDatetime | None = None
     holdout_start: AwareDatetime | None = None
-    until: str
+    until: str | None = Field(None, description="newest batch that was read")
     versions: dict[str, int] = {}
     classes: tuple[str, ...] = ()
     experiment_id: str | None = Field(None, description="MLflow's, for the address of the run's page")
+
+
+def _by_address(given: Any) -> Any:  # what a spec says, before it is checked
+    return {"model_uri": given} if isinstance(given, str) else given
+
+
+# What `TrainOperator` returned, the few fields of it that somebody else knows, or a model's address alone.
+Trained = Annotated[TrainResult, BeforeValidator(_by_address)]

@@ -85,6 +85,9 @@ class Monitoring(Contract):
     drift: Drift | None = None
     performance: Performance | None = None
     retrain: Retrain | None = None
+    schedule: str | None = Field(
+        None, description="without data and scoring: preset, five cron fields, or an asset's uri"
+    )
     reconcile: str = Field("@daily", description="wakes the DAG on the wall clock, too")
 
     @model_validator(mode="after")

@@ -107,17 +107,25 @@ class _Planner:
         return self._dag("score", "scoring", self._woken("data", scoring.reconcile), tasks)
 
     def monitoring(self) -> DagPlan | None:
-        """Drift and performance → rollback → decide → start_training, woken by score (by data without scoring)."""
+        """Drift and performance → rollback → decide → start_training.
+
+        Woken by score, by data without scoring, and by a schedule of its own without both.
+        """
         monitoring = self.pipeline.monitoring
         if monitoring is None:
             return None
         waker = "score" if self.pipeline.scoring else "data"
+        schedule = (
+            self._own_schedule(monitoring.schedule, reconcile=monitoring.reconcile)
+            if monitoring.schedule
+            else self._woken(waker, monitoring.reconcile)
+        )
         tasks: list[TaskPlan] = []
         for name, filled in (("drift", self.fill.drift), ("performance", self.fill.performance)):
             section = getattr(monitoring, name)
             if section is not None:
                 task = self._task(name, ("monitoring", name), section, filled())
-                tasks.append(replace(task, inlets=(self._asset(waker),)))
+                tasks.append(replace(task, inlets=schedule.assets))
         watched = list(tasks)
         if monitoring.performance is not None and self._probation():
             tasks.append(self._task("rollback", ("scoring", "probation"), None, self.fill.rollback(), after=watched))
@@ -130,7 +138,7 @@ class _Planner:
         tasks = [_emitting(task, self._asset("monitor")) if task in watched else task for task in tasks]
         if monitoring.retrain is not None and self.pipeline.training is not None:
             tasks.append(self._start_training(tasks[-1:]))
-        return self._dag("monitor", "monitoring", self._woken(waker, monitoring.reconcile), tasks)
+        return self._dag("monitor", "monitoring", schedule, tasks)
 
     def training(self) -> DagPlan | None:
         """Train → evaluate → register → approval → promote; no schedule."""
@@ -217,12 +225,18 @@ class _Planner:
         )
 
     def _data_schedule(self) -> SchedulePlan:
-        data, timezone = self.pipeline.data, self.pipeline.timezone
+        data = self.pipeline.data
         assert data is not None
-        if "://" in data.schedule:
-            return SchedulePlan("assets", timezone, assets=(data.schedule,))
         start, end = (day.isoformat() if day else None for day in (data.start, data.end))
-        return SchedulePlan("interval", timezone, cron=data.schedule, start=start, end=end)
+        return self._own_schedule(data.schedule, start=start, end=end)
+
+    def _own_schedule(
+        self, said: str, *, start: str | None = None, end: str | None = None, reconcile: str | None = None
+    ) -> SchedulePlan:
+        timezone = self.pipeline.timezone
+        if "://" in said:
+            return SchedulePlan("assets", timezone, assets=(said,), reconcile=reconcile)
+        return SchedulePlan("interval", timezone, cron=said, start=start, end=end)
 
     def _woken(self, by: str, reconcile: str) -> SchedulePlan:
         return SchedulePlan("assets", self.pipeline.timezone, assets=(self._asset(by),), reconcile=reconcile)

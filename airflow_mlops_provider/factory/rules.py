@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops_provider.contracts.base import DatasetRef
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.cron import cron_fault
 from airflow_mlops_provider.factory.errors import KeyPath
-from airflow_mlops_provider.factory.models import Data, Pipeline, Training
+from airflow_mlops_provider.factory.models import Data, Monitoring, Pipeline, Training
 from airflow_mlops_provider.factory.resolve import dataset_of, known_datasets, labels_of
 from airflow_mlops_provider.factory.shapes import did_you_mean
 from airflow_mlops_provider.factory.trust import callable_faults, connection_faults, interpreter_faults, path_faults
@@ -30,6 +31,8 @@ def name_faults(pipeline: Pipeline, config: FactoryConfig, bundle: Path) -> Iter
         yield from _folders(pipeline.data, config, bundle)
     if pipeline.training is not None:
         yield from _trainer(pipeline.training, config, bundle)
+    if pipeline.monitoring is not None and pipeline.monitoring.drift is not None:
+        yield from _referred(("monitoring", "drift", "current"), pipeline.monitoring.drift.current, config, bundle)
     if pipeline.notify is not None:
         yield from _function(("notify", "notifier"), pipeline.notify.notifier, config, bundle)
 
@@ -50,11 +53,16 @@ def _checked(data: Data, config: FactoryConfig, bundle: Path) -> Iterator[Fault]
         if checks.expectation_suite:
             faults = path_faults(checks.expectation_suite, config, bundle=bundle, kind="file")
             yield from _at((*at, "expectation_suite"), faults)
-        table = checks.dataset
-        if table is not None and table.conn_id:
-            yield from _at((*at, "dataset", "conn_id"), connection_faults(table.conn_id, config))
-        if table is not None and table.kind == "parquet":
-            yield from _at((*at, "dataset", "name"), path_faults(table.name, config, bundle=bundle))
+        yield from _referred((*at, "dataset"), checks.dataset, config, bundle)
+
+
+def _referred(at: KeyPath, table: DatasetRef | None, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+    if table is not None and table.conn_id:
+        yield from _at((*at, "conn_id"), connection_faults(table.conn_id, config))
+    if table is not None and table.kind == "sql" and not table.conn_id:
+        yield at, "'conn_id' is missing: which connection leads to the table?"
+    if table is not None and table.kind == "parquet":
+        yield from _at((*at, "name"), path_faults(table.name, config, bundle=bundle))
 
 
 def _folders(data: Data, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
@@ -88,13 +96,8 @@ def meaning_faults(pipeline: Pipeline) -> Iterator[Fault]:
     if training is not None and "entities" not in dataset:
         yield ("training", "dataset"), "'entities' is missing: which table holds the labelled rows?"
     yield from _tables(pipeline)
-    if pipeline.monitoring is not None and pipeline.monitoring.retrain is not None and labels_of(pipeline) is None:
-        yield (
-            ("monitoring", "retrain"),
-            "no labels to decide by: give monitoring.performance.labels or training.dataset",
-        )
-    if pipeline.monitoring is not None and pipeline.monitoring.performance is not None:
-        yield from _performance(pipeline, dataset)
+    if pipeline.monitoring is not None:
+        yield from _monitored(pipeline, pipeline.monitoring, dataset)
 
 
 def _validated(data: Data) -> Iterator[Fault]:
@@ -121,6 +124,36 @@ def _tables(pipeline: Pipeline) -> Iterator[Fault]:
     for path, name in said:
         if known and name and name not in known:
             yield path, f"data makes no table {name!r}{did_you_mean(name, known)}"
+
+
+def _monitored(pipeline: Pipeline, monitoring: Monitoring, dataset: dict[str, Any]) -> Iterator[Fault]:
+    yield from _wakes(pipeline, monitoring)
+    drift = monitoring.drift
+    if drift is not None and drift.current is None and drift.dataset is None and pipeline.scoring is None:
+        text = "nothing is watched: give `current: {name: TABLE}`, or a section scoring"
+        yield ("monitoring", "drift"), text
+    if monitoring.retrain is not None and labels_of(pipeline) is None:
+        yield (
+            ("monitoring", "retrain"),
+            "no labels to decide by: give monitoring.performance.labels or training.dataset",
+        )
+    if monitoring.performance is not None:
+        yield from _performance(pipeline, dataset)
+
+
+def _wakes(pipeline: Pipeline, monitoring: Monitoring) -> Iterator[Fault]:
+    """Yield what is wrong with monitoring's schedule: its own where nothing else wakes it, and only there."""
+    waker = "scoring" if pipeline.scoring else "data" if pipeline.data else None
+    said = monitoring.schedule
+    if said is None and waker is None:
+        yield ("monitoring",), "'schedule' is missing: without data and scoring nothing wakes it"
+    elif said is not None and waker is not None:
+        yield ("monitoring", "schedule"), f"{waker} wakes monitoring: remove the schedule"
+    elif said is not None and "://" not in said:
+        if fault := cron_fault(said):
+            yield ("monitoring", "schedule"), fault
+        if "reconcile" in monitoring.model_fields_set:
+            yield ("monitoring", "reconcile"), "a schedule by the clock needs no other: remove reconcile"
 
 
 def _performance(pipeline: Pipeline, dataset: dict[str, Any]) -> Iterator[Fault]:

@@ -108,7 +108,7 @@ else:
         checks={"gates_say": model_validator(mode="after")(_gates)},
     )
     Score = _section("Score", "Predictions.", ScoreSpec, base=TaskOptions, without=("alias",), optional=("unique_key",))
-    Drift = _section("Drift", "Data drift.", DriftSpec, base=TaskOptions, without=("alias", "current", "reference"))
+    Drift = _section("Drift", "Data drift.", DriftSpec, base=TaskOptions, without=("alias", "reference"))
     Performance = _section(
         "Performance",
         "Performance by labels.",

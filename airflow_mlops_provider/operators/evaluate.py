@@ -21,7 +21,8 @@ class EvaluateOperator(StepOperator):
     """Judge a challenger against the champion. A refusal is a success: the verdict is the XCom, promotion is skipped.
 
     :param model: registered name (templated)
-    :param challenger: what `TrainOperator` returned: its `.output` (templated)
+    :param challenger: what `TrainOperator` returned, its `.output`; of a model that was fitted elsewhere its
+        `models:/` address, or `{"model_uri": ..., "fitted_until" or "holdout_start": ..., "run_id": ...}` (templated)
     :param dataset: as given to `TrainOperator` (templated)
     :param primary_metric: metric of the comparison and of the slices (templated)
     :param gates: a condition a metric: `{"log_loss": {"vs_champion": "better", "alpha": 0.1}}` (templated)
@@ -48,7 +49,7 @@ class EvaluateOperator(StepOperator):
         self,
         *,
         model: str,
-        challenger: Any,  # XComArg at parse time, a mapping when it runs
+        challenger: Any,  # XComArg at parse time, a mapping or an address when it runs
         dataset: Mapping[str, Any],
         primary_metric: str | None = None,
         gates: Mapping[str, Mapping[str, Any]] | None = None,
@@ -68,10 +69,12 @@ class EvaluateOperator(StepOperator):
         self.skip_if_refused = skip_if_refused
 
     def made(self, result: dict[str, Any]) -> dict[str, str]:  # noqa: ARG002 - the challenger's run
-        """Return the address of the challenger's run in MLflow."""
+        """Return the address of the challenger's run in MLflow, if the run is known."""
+        known = self.challenger if isinstance(self.challenger, Mapping) else {}
+        if not known.get("run_id"):
+            return {}
         ui = MlflowHook(self.mlflow_conn_id).ui_url()
-        url = run_url(ui, self.challenger.get("experiment_id"), self.challenger["run_id"])
-        return {MlflowRunLink.name: url}
+        return {MlflowRunLink.name: run_url(ui, known.get("experiment_id"), known["run_id"])}
 
     def succeeded(self, result: dict[str, Any], context: Context) -> Any:  # noqa: ARG002 - as in the base class
         """Show the verdict in the log and return it."""

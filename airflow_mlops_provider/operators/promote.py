@@ -43,8 +43,8 @@ class MlflowPromoteOperator(StepOperator):
     """Make a version champion in the promotion ledger; MLflow's alias follows. Who loses the race fails at once.
 
     :param model: registered name (templated)
-    :param version: the version; default: `model_uri` is registered first (templated)
-    :param model_uri: any `models:/` or `runs:/` address (templated)
+    :param version: the version; default: that of `model_uri`, registered where it is none yet (templated)
+    :param model_uri: any `models:/` or `runs:/` address; default: that of `trained` (templated)
     :param alias: the alias that follows (templated)
     :param expected_sequence: promotions that the ledger had when this version was judged; default: now (templated)
     :param trained: what `TrainOperator` returned, for the record (templated)

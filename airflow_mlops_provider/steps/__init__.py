@@ -1,1 +1,1 @@
-"""TODO."""
+"""The work: one function a step, a typed spec in, a typed result out. No Airflow."""

@@ -14,7 +14,7 @@ from airflow_mlops_provider.contracts.promote import Promotion
 from airflow_mlops_provider.exceptions import DataError, LostRaceError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.context import StepContext
-from airflow_mlops_provider.steps.datasets import dataset_view
+from airflow_mlops_provider.steps.datasets import dataset_view, within
 from airflow_mlops_provider.steps.profile import build_profile
 from airflow_mlops_provider.steps.promote import set_alias
 from airflow_mlops_provider.steps.promotions import PromotionLedger
@@ -76,7 +76,7 @@ def _profile(spec: AdoptSpec, context: StepContext, model: Any) -> Profile:
     columns = schema.input_names()
     with duckdb.connect(config={"memory_limit": "1GB"}) as con:
         con.execute("set TimeZone = 'UTC'")
-        dataset_view(con, "reference", spec.reference, context.lake(spec), context)
+        dataset_view(con, "reference", within(spec.bundle, spec.reference), context.lake(spec), context)
         known = con.table("reference").columns
         missing = [name for name in columns if name not in known]
         if missing:

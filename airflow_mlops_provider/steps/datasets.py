@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 
@@ -11,7 +13,7 @@ from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.lake import Lake
 from airflow_mlops_provider.steps.sql import identifier, literal
 
-__all__ = ["dataset_view"]
+__all__ = ["dataset_view", "within"]
 
 
 def dataset_view(con: duckdb.DuckDBPyConnection, name: str, ref: DatasetRef, lake: Lake, context: StepContext) -> None:
@@ -24,6 +26,13 @@ def dataset_view(con: duckdb.DuckDBPyConnection, name: str, ref: DatasetRef, lak
         _parquet(con, name, ref.name, lake)
     else:
         con.register(name, _sql(ref, context))
+
+
+def within(bundle: str, ref: DatasetRef) -> DatasetRef:
+    """Return a reference that a person wrote with its Parquet path below the bundle, where it is relative."""
+    if ref.kind != "parquet" or "://" in ref.name:
+        return ref
+    return ref.model_copy(update={"name": str(Path(bundle) / ref.name)})
 
 
 def _parquet(con: duckdb.DuckDBPyConnection, name: str, path: str, lake: Lake) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 
 from airflow_mlops_provider.contracts.base import Json
 from airflow_mlops_provider.contracts.decide import DecideResult, DecideSpec, Decision, Observation
+from airflow_mlops_provider.contracts.promote import Promotion
 from airflow_mlops_provider.steps import governor
-from airflow_mlops_provider.steps.batches import BatchLedger
+from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
 from airflow_mlops_provider.steps.promotions import PromotionLedger
@@ -35,7 +36,7 @@ def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
         line = measured.get(row.batch.id)
         if champion is not None and line is None:
             continue
-        observations.append(_observation(row.batch.id, row.batch.end, row.rows, line, drift.get(row.batch.id)))
+        observations.append(_observation(row, line, drift.get(row.batch.id), champion))
         if row.batch.id in decided:
             continue
         decision = governor.decide(
@@ -53,15 +54,17 @@ def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
     return DecideResult(decisions=tuple(made), training=_due(decisions, concluded))
 
 
-def _observation(batch: str, end: datetime, rows: int, line: Json | None, drift: Json | None) -> Observation:
+def _observation(row: BatchRow, line: Json | None, drift: Json | None, champion: Promotion | None) -> Observation:
+    """Return what the governor sees of a batch; a champion that was restored is judged by its shadow."""
     record = line["record"] if line else {}
     seen = drift["record"] if drift else {}
+    restored = champion is not None and record.get("shadow_version") == champion.version
     return Observation(
-        batch=batch,
-        end=end.astimezone(UTC),
-        labelled=record.get("labelled", rows),
-        version=record.get("version"),
-        metrics=record.get("metrics", {}),
+        batch=row.batch.id,
+        end=row.batch.end.astimezone(UTC),
+        labelled=record.get("labelled", row.rows),
+        version=record.get("shadow_version" if restored else "version"),
+        metrics=record.get("shadow" if restored else "metrics", {}),
         drifted=tuple(seen.get("drifted", ())),
         max_effect=seen.get("max_effect"),
     )

@@ -51,8 +51,8 @@ def wasserstein_normed(
     integral of F over a bin (a, b] is b F(b) - a F(a) less the bin's share of the mean, so the signed integral
     of F - G over each bin is exact, the two open ends included; only where F and G cross inside a bin is the
     result too small (20 quantile bins, a million rows: by 0.0004 of the scale at most; some thousand rows
-    with an outlier in an open end: 0.02 was seen). One bin
-    gives the difference of the means. Raises DataError if shapes differ, a side is empty or `scale` is not > 0.
+    with an outlier in an open end: 0.02 was seen). One bin gives the difference of the means. Raises DataError
+    if shapes differ, a side is empty or `scale` is not > 0.
     """
     if not scale > 0:
         raise DataError(f"the scale of a Wasserstein distance must be positive, not {scale}")

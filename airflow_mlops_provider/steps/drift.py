@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
+from airflow_mlops_provider.contracts.base import DatasetRef
 from airflow_mlops_provider.contracts.monitor import BatchDrift, ColumnDrift, DriftResult, DriftSpec
 from airflow_mlops_provider.contracts.profile import Profile
 from airflow_mlops_provider.exceptions import ConfigError, DataError
@@ -11,7 +12,7 @@ from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.alarms import drift as columns_drift
 from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.context import StepContext
-from airflow_mlops_provider.steps.datasets import dataset_view
+from airflow_mlops_provider.steps.datasets import dataset_view, within
 from airflow_mlops_provider.steps.history import Monitoring
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN
 from airflow_mlops_provider.steps.profile import build_profile, profile_like
@@ -29,28 +30,35 @@ def drift(spec: DriftSpec, context: StepContext) -> DriftResult:
     Raises ConfigError if neither a pair of tables nor a model is named.
     """
     if spec.current is not None:
-        return DriftResult(batches=(_tables(spec, context),))
+        return DriftResult(batches=(_tables(spec, spec.current, context),))
     if spec.model is None or spec.dataset is None:
         raise ConfigError("drift needs current and reference, or model and dataset")
     return _scored(spec, context, spec.model)
 
 
-def _tables(spec: DriftSpec, context: StepContext) -> BatchDrift:
+def _tables(spec: DriftSpec, current: DatasetRef, context: StepContext) -> BatchDrift:
     lake = context.lake(spec)
     with duckdb.connect(config={"memory_limit": "1GB"}) as con:
         con.execute("set TimeZone = 'UTC'")
-        dataset_view(con, "current_rows", spec.current, lake, context)  # type: ignore[arg-type]  # checked by the caller
+        dataset_view(con, "current_rows", within(spec.bundle, current), lake, context)
         if spec.reference is not None:
-            dataset_view(con, "reference_rows", spec.reference, lake, context)
+            dataset_view(con, "reference_rows", within(spec.bundle, spec.reference), lake, context)
             columns = list(spec.columns or _columns(con, "reference_rows", spec.event_timestamp))
             reference = build_profile(
                 con, "reference_rows", columns, timestamp=spec.event_timestamp, timezone=spec.timezone
             )
         elif spec.model is not None:
-            reference = _reference(context, spec.model, _champion(spec, context))
+            profile = _reference(context, spec.model, _champion(spec, context))
+            reference = _narrowed(profile, spec, con.table("current_rows").columns)
         else:
             raise ConfigError("drift of a table needs a reference table or a model with a stored profile")
         return _compare(con, "current_rows", reference, spec, batch=None, version=None)
+
+
+def _narrowed(profile: Profile, spec: DriftSpec, known: list[str]) -> Profile:
+    """Return a model's profile without what is not compared: a table of rows need not hold their predictions."""
+    wanted = spec.columns or [c.name for c in profile.columns if c.name != PREDICTION or PREDICTION in known]
+    return profile.model_copy(update={"columns": tuple(c for c in profile.columns if c.name in wanted)})
 
 
 def _champion(spec: DriftSpec, context: StepContext) -> str:

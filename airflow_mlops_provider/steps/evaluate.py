@@ -53,6 +53,8 @@ def evaluate(spec: EvaluateSpec, context: StepContext) -> EvaluateResult:
     judged.score("challenger", models.load(trained.model_uri))
     if champion is not None:
         judged.score("champion", models.load(models.version_uri(client, spec.model, champion.version)))
+    if trained.holdout_start is None and trained.fitted_until is None:
+        context.say("the challenger says neither fitted_until nor holdout_start: every row counts as new to it")
     context.say(f"judged on {len(data.y):,} rows since {since}")
     return judged.result(champion)
 
@@ -107,7 +109,8 @@ class _Judged:
             values = self.x[column].to_numpy() if column in self.x else self._column(column)
             for value in sorted({str(v) for v in values}):
                 mask = np.array([str(v) == value for v in values])
-                if mask.sum() >= self.spec.min_slice_rows:
+                # A slice whose outcomes are all alike has no ROC AUC.
+                if mask.sum() >= self.spec.min_slice_rows and np.unique(self.y[mask]).size > 1:
                     found.append(self._slice(column, value, mask))
         return tuple(found)
 

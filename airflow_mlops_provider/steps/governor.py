@@ -84,7 +84,7 @@ def _held(now: datetime, trainings: Sequence[Decision], policy: RetrainPolicy, r
     """Say what speaks against a training now, or nothing."""
     if running is not None:
         return f"training {running} has not ended"
-    nearest = min(trainings, key=lambda made: abs(now - made.at), default=None)
+    nearest = min(trainings, key=lambda made: (abs(now - made.at), made.at), default=None)
     if nearest is not None and abs(now - nearest.at) < policy.cooldown:
         return f"{_span(abs(now - nearest.at))} from training {nearest.id}, cool-down is {_span(policy.cooldown)}"
     if policy.budget is not None:

@@ -58,10 +58,8 @@ class Influence:
 
     def estimate(self) -> MetricEstimate:
         """Return the value with its standard error."""
-        spread = self.spread()
-        return MetricEstimate(
-            value=self.value, se=None if spread is None else spread[0], rows=self.rows, blocks=self.days.size
-        )
+        se, df = self.spread() or (None, None)
+        return MetricEstimate(value=self.value, se=se, df=df, rows=self.rows, blocks=self.days.size)
 
 
 def estimate(metric: str, y: ArrayLike, p: ArrayLike, days: ArrayLike) -> MetricEstimate:

@@ -38,6 +38,8 @@ PROFILE_FILE = "reference_profile.json"
 _RESULT_FILE = "result.json"
 _RUN_KEY = "mlops.run_key"
 _BY_ID = "models:/"
+# MLflow's types that are narrower than the float64 of `frame`.
+_SIGNED = {"long": "int64", "integer": "int32", "boolean": "bool", "float": "float32"}
 
 
 def connect(context: StepContext) -> MlflowClient:
@@ -167,7 +169,7 @@ def predict(model: Any, features: pd.DataFrame) -> np.ndarray:
     Raises DataError for more than two classes.
     """
     function = model.predict_proba if hasattr(model, "predict_proba") else model.predict
-    found = np.asarray(function(features))
+    found = np.asarray(function(_as_signed(model, features)))
     if found.ndim == 2 and found.shape[1] == 2:
         found = found[:, 1]
     elif found.ndim == 2 and found.shape[1] == 1:
@@ -175,6 +177,28 @@ def predict(model: Any, features: pd.DataFrame) -> np.ndarray:
     if found.shape != (len(features),):
         raise DataError(f"the model's prediction has shape {found.shape}; two classes or one value a row are scored")
     return found.astype(np.float64)
+
+
+def _as_signed(model: Any, features: pd.DataFrame) -> pd.DataFrame:
+    """Return features in the types of the model's signature where no value is lost by it.
+
+    A model that was logged elsewhere may take integers, which MLflow refuses to make of floats by itself.
+    """
+    signature = getattr(getattr(model, "metadata", None), "get_input_schema", None)
+    schema = signature() if signature else None
+    if schema is None or schema.is_tensor_spec():
+        return features
+    kinds = {column.name: _SIGNED.get(getattr(column.type, "name", "")) for column in schema.inputs}
+    exact = {name: kind for name, kind in kinds.items() if kind and _is_exact(features, name, kind)}
+    return features.astype(exact) if exact else features
+
+
+def _is_exact(features: pd.DataFrame, name: str, kind: str) -> bool:
+    if name not in features or features[name].dtype != np.float64:
+        return False
+    if kind != "float32" and not np.isfinite(features[name]).all():
+        return False
+    return kind == "float32" or bool((features[name].astype(kind) == features[name]).all())
 
 
 def version_uri(client: MlflowClient, model: str, version_number: str) -> str:

@@ -12,7 +12,7 @@ from airflow_mlops_provider.contracts.promote import (
     RegisterResult,
     RegisterSpec,
 )
-from airflow_mlops_provider.exceptions import LostRaceError
+from airflow_mlops_provider.exceptions import ConfigError, LostRaceError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.history import Monitoring
@@ -36,22 +36,20 @@ def register(spec: RegisterSpec, context: StepContext) -> RegisterResult:
     tags = {
         "mlops.verdict": verdict.verdict,
         "mlops.reason": verdict.reason[:_TAG_LENGTH],
-        "mlops.until": trained.until,
-        "mlops.judged_run": trained.run_id,
+        "mlops.until": trained.until or "",
+        "mlops.judged_run": trained.run_id or "",
         "mlops.pipeline": spec.pipeline,
     }
     # What is refused is registered as it was judged; a twin is worth serving only after its judged model passed.
     refit = trained.refit_run_id is not None and verdict.verdict == "accepted"
     uri = trained.refit_model_uri if refit else trained.model_uri
     run_id = trained.refit_run_id if refit else trained.run_id
-    version = _version(client, spec.model, str(uri), str(run_id), context.run_key, tags)
+    version = _version(client, spec.model, str(uri), run_id, context.run_key, tags)
     context.say(f"{spec.model} version {version}: {verdict.verdict}: {verdict.reason}")
-    result = RegisterResult(
-        model=spec.model, version=version, source=str(uri), run_id=str(run_id), verdict=verdict.verdict
-    )
+    result = RegisterResult(model=spec.model, version=version, source=str(uri), run_id=run_id, verdict=verdict.verdict)
     Monitoring(context.lake(spec), spec.pipeline).add(
         "training",
-        trained.until,
+        trained.until or "",
         trained.refitted_until or trained.fitted_until or datetime.now(UTC),
         verdict,
         model=spec.model,
@@ -133,22 +131,33 @@ def _promotion(
     spec: PromoteSpec, client: MlflowClient, current: Promotion | None, sequence: int, context: StepContext
 ) -> Promotion:
     trained, verdict = spec.trained, spec.verdict
-    version = spec.version or _version(
-        client, spec.model, str(spec.model_uri), trained.run_id if trained else None, context.run_key, {}
-    )
+    version = spec.version or _addressed(spec, client, context)
     return Promotion(
         sequence=sequence,
         kind="promote",
         version=version,
         former=current.version if current else None,
         batch=trained.until if trained else None,
-        fitted_until=(trained.refitted_until or trained.fitted_until) if trained else None,
+        fitted_until=(trained.refitted_until or trained.fitted_until or trained.holdout_start) if trained else None,
         run_id=(trained.refit_run_id or trained.run_id) if trained else None,
         judged_run_id=trained.run_id if trained else None,
         reason=spec.reason or (verdict.reason if verdict else ""),
         run_key=context.run_key,
         recorded_at=datetime.now(UTC),
     )
+
+
+def _addressed(spec: PromoteSpec, client: MlflowClient, context: StepContext) -> str:
+    """Return the version that `model_uri` (else `trained`) names, registering what is no version of the model yet."""
+    uri = spec.model_uri or (spec.trained.model_uri if spec.trained else None)
+    if uri is None:
+        raise ConfigError(f"{spec.model}: nothing to promote: give version, model_uri or trained")
+    own, _, rest = uri.partition(f"models:/{spec.model}")
+    if not own and rest.startswith("@"):
+        return str(client.get_model_version_by_alias(spec.model, rest[1:]).version)
+    if not own and rest.startswith("/"):
+        return rest[1:]
+    return _version(client, spec.model, uri, spec.trained.run_id if spec.trained else None, context.run_key, {})
 
 
 def _version(client: MlflowClient, model: str, uri: str, run_id: str | None, run_key: str, tags: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from airflow_mlops_provider.exceptions import LostRaceError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.history import Monitoring
-from airflow_mlops_provider.steps.promote import set_alias, sync_alias
+from airflow_mlops_provider.steps.promote import set_alias
 from airflow_mlops_provider.steps.promotions import PromotionLedger
 
 __all__ = ["rollback"]
@@ -27,21 +27,17 @@ def rollback(spec: RollbackSpec, context: StepContext) -> RollbackResult:
     ledger = PromotionLedger(context.lake(spec), spec.model, spec.alias)
     history = ledger.history()
     champion = history[-1] if history else None
+    if champion is not None and champion.kind == "rollback" and champion.run_key == context.run_key:
+        # An earlier try committed: what follows the commit is made good.
+        return _follow(spec, context, champion, written=False)
     if champion is None or champion.former is None or champion.kind != "promote":
         what = "no champion" if champion is None else f"version {champion.version} came by {champion.kind}"
-        return RollbackResult(
-            rolled_back=False, reason=f"nothing to roll back: {what}, with no former champion to judge"
-        )
-    lines = Monitoring(context.lake(spec), spec.pipeline).lines("performance")
-    due, reason = (True, spec.reason or "asked for") if spec.force else _judge(spec, champion, lines)
+        return RollbackResult(rolled_back=False, reason=f"nothing to roll back: {what}")
+    due, reason = (
+        (True, spec.reason or "asked for") if spec.force else _judge(spec, champion, _shadows(spec, context, champion))
+    )
     if not due:
         return RollbackResult(rolled_back=False, reason=reason)
-    # MLflow only now: most batches have nothing to roll back, and its import is most of this step's time.
-    client = models.connect(context)
-    if sync_alias(client, ledger, spec.model, spec.alias, context.run_key) is not None:
-        raise LostRaceError(
-            f"{spec.model}: the alias {spec.alias} was moved by hand while {champion.version} was judged"
-        )
     former = next(p for p in reversed(history) if p.version == champion.former)
     promotion = former.model_copy(
         update={
@@ -55,23 +51,44 @@ def rollback(spec: RollbackSpec, context: StepContext) -> RollbackResult:
     )
     if not ledger.commit(promotion):
         raise LostRaceError(f"{spec.model}: promoted by somebody else while version {champion.version} was judged")
+    return _follow(spec, context, promotion, written=True)
+
+
+def _follow(spec: RollbackSpec, context: StepContext, promotion: Promotion, *, written: bool) -> RollbackResult:
+    """Let the alias, the version's tag and the monitoring table follow a rollback that is committed."""
+    # MLflow only here: most batches have nothing to roll back, and its import is most of this step's time.
+    client = models.connect(context)
     set_alias(client, spec.model, spec.alias, promotion)
-    client.set_model_version_tag(spec.model, champion.version, "mlops.rolled_back", reason)
-    context.say(f"{spec.model}: version {champion.version} rolled back to {promotion.version}: {reason}")
-    return RollbackResult(rolled_back=True, reason=reason, promotion=promotion, written=True)
+    client.set_model_version_tag(spec.model, str(promotion.former), "mlops.rolled_back", promotion.reason)
+    result = RollbackResult(rolled_back=True, reason=promotion.reason, promotion=promotion, written=written)
+    judged = [line for line in _performance(spec, context) if line["version"] == promotion.former]
+    if judged:
+        Monitoring(context.lake(spec), spec.pipeline).add(
+            "rollback",
+            judged[-1]["batch"],
+            judged[-1]["end"],
+            result,
+            model=spec.model,
+            version=promotion.former,
+            run_key=context.run_key,
+        )
+    context.say(f"{spec.model}: version {promotion.former} rolled back to {promotion.version}: {promotion.reason}")
+    return result
 
 
-def _judge(spec: RollbackSpec, champion: Promotion, lines: dict[str, Json]) -> tuple[bool, str]:
-    shadows = [
-        line["record"]
-        for line in lines.values()
-        if line["version"] == champion.version and line["record"]["shadow_version"] == champion.former
-    ]
-    found = [
-        MetricEstimate.model_validate(record["shadow_difference"])
-        for record in shadows[: spec.probation]
-        if record["shadow_difference"]
-    ]
+def _performance(spec: RollbackSpec, context: StepContext) -> list[Json]:
+    return list(Monitoring(context.lake(spec), spec.pipeline).lines("performance").values())
+
+
+def _shadows(spec: RollbackSpec, context: StepContext, champion: Promotion) -> list[MetricEstimate]:
+    """Return the differences of the champion's first batches in probation."""
+    records = [line["record"] for line in _performance(spec, context) if line["version"] == champion.version]
+    shadowed = [record for record in records if record["shadow_version"] == champion.former]
+    found = (record["shadow_difference"] for record in shadowed[: spec.probation])
+    return [MetricEstimate.model_validate(difference) for difference in found if difference]
+
+
+def _judge(spec: RollbackSpec, champion: Promotion, found: list[MetricEstimate]) -> tuple[bool, str]:
     if not found:
         return False, f"version {champion.version} has no batch in probation with labels"
     pooled = _pool(found)
@@ -79,7 +96,7 @@ def _judge(spec: RollbackSpec, champion: Promotion, lines: dict[str, Json]) -> t
         return False, f"version {champion.version}: too few days to judge its shadow"
     from scipy.stats import t as student
 
-    half = float(student.ppf((1 + spec.level) / 2, max(pooled.blocks - 1, 1))) * pooled.se
+    half = float(student.ppf((1 + spec.level) / 2, pooled.df or 1)) * pooled.se
     figures = f"loss is {pooled.value:+.4f} +- {half:.4f} against version {champion.former}'s, {pooled.blocks} days"
     if pooled.value - half > 0:
         return True, f"version {champion.version} is worse in probation: {figures}"
@@ -93,6 +110,7 @@ def _pool(estimates: list[MetricEstimate]) -> MetricEstimate:
     return MetricEstimate(
         value=sum(e.blocks * e.value for e in estimates) / max(blocks, 1),
         se=sqrt(variance) / max(blocks, 1),
+        df=sum(e.df or 1 for e in estimates),
         rows=sum(e.rows for e in estimates),
         blocks=blocks,
     )

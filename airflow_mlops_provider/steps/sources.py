@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import inspect
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
 from airflow_mlops_provider.contracts.base import Batch
 from airflow_mlops_provider.contracts.ingest import Source
-from airflow_mlops_provider.exceptions import DataError, MissingExtraError
+from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps.context import StepContext, load_function
+from airflow_mlops_provider.steps.database import query_tables
 
 __all__ = ["read_source"]
 
-_FORMATS = {".csv": "csv", ".gz": "csv", ".parquet": "parquet", ".jsonl": "json", ".json": "json"}
+_FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".json": "jsonl"}
+_COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
 _ROWS = 65_536
+# CSV and JSON Lines say no types: they are those of the first block, so it is a large one.
+_BLOCK_BYTES = 16 << 20
+_UNREADABLE = (pa.ArrowInvalid, FileNotFoundError, PermissionError, IsADirectoryError, EOFError, zlib.error)
 
 
 def read_source(
-    name: str, source: Source, batch: Batch, context: StepContext, *, bundle: str, cursor: Any = None
+    name: str,
+    source: Source,
+    batch: Batch,
+    context: StepContext,
+    *,
+    bundle: str,
+    known: pa.Schema | None = None,
+    cursor: Any = None,
 ) -> Iterator[pa.Table]:
-    """Yield the rows of `batch` as Arrow tables of some 65,000 rows.
+    """Yield the rows of `batch` as Arrow tables of limited size.
 
-    `cursor` is the largest value of the source's cursor column that was read before. Raises DataError if
-    the source gives something that is not a table, or nothing can be read at all.
+    `known` are the columns of the table that the rows are for: text formats, which say no types, are read in
+    its types. `cursor` is the largest value of the source's cursor column that was read before. In CSV an empty
+    field is null, a quoted empty one is not. Raises DataError if the source gives something that is not a
+    table, or nothing can be read at all.
     """
     if source.python_callable:
         yield from _call(name, load_function(source.python_callable, bundle), batch, context)
     elif source.files:
-        yield from _files(name, source, batch, context, bundle)
+        yield from _files(name, source, batch, context, bundle, known)
     else:
-        yield from _sql(name, source, batch, context, cursor)
+        bound = {"start": batch.start, "end": batch.end, "cursor": cursor}
+        yield from query_tables(name, str(source.sql), str(source.conn_id), context, bound=bound, known=known)
 
 
 def _call(name: str, function: Callable[..., Any], batch: Batch, context: StepContext) -> Iterator[pa.Table]:
@@ -54,52 +70,89 @@ def _as_table(name: str, part: Any) -> pa.Table:
     if isinstance(part, pa.RecordBatch):
         return pa.Table.from_batches([part])
     if hasattr(part, "to_records"):
-        return pa.Table.from_pandas(part, preserve_index=False)
+        try:
+            return pa.Table.from_pandas(part, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
+            raise DataError(f"{name}: a frame is no table: {exc}") from exc
     raise DataError(f"{name}: a source yields Arrow tables, record batches or pandas frames, not {type(part).__name__}")
 
 
-def _files(name: str, source: Source, batch: Batch, context: StepContext, bundle: str) -> Iterator[pa.Table]:
+def _files(
+    name: str, source: Source, batch: Batch, context: StepContext, bundle: str, known: pa.Schema | None
+) -> Iterator[pa.Table]:
     import fsspec
-    import pyarrow.dataset as ds
 
     address = str(source.files).replace("{batch}", batch.id)
     if "://" not in address:
         address = str(Path(bundle) / address)
     options = context.storage_options(source.conn_id) if source.conn_id else {}
     filesystem, pattern = fsspec.core.url_to_fs(address, **options)
+    # Listings are remembered by the process: a file that came since would stay unseen.
+    filesystem.invalidate_cache()
     paths = sorted(filesystem.glob(pattern))
     if not paths:
         raise DataError(f"{name}: no file matches {address!r}")
-    ending = "." + paths[0].rsplit(".", 1)[-1]
-    form = {"jsonl": "json"}.get(source.format or "", source.format) or _FORMATS.get(ending)
-    if form is None:
-        raise DataError(f"{name}: {paths[0]} ends in {ending!r}: say format: csv, parquet or jsonl")
     for path in paths:
-        # One file at a time: a column that one file lacks must not vanish because another came first.
+        form = source.format or _form(name, path)
         try:
-            for part in ds.dataset(path, format=form, filesystem=filesystem).to_batches(batch_size=_ROWS):
-                yield pa.Table.from_batches([part])
-        except pa.ArrowInvalid as exc:
+            with filesystem.open(path, "rb", compression=None if form == "parquet" else "infer") as file:
+                yield from _READERS[form](file, known)
+        except _UNREADABLE as exc:
             raise DataError(f"{name}: {path} is not readable as {form}: {exc}") from exc
 
 
-def _sql(name: str, source: Source, batch: Batch, context: StepContext, cursor: Any) -> Iterator[pa.Table]:
-    try:
-        import sqlalchemy as sa
-    except ImportError:
-        raise MissingExtraError("sqlalchemy", "lake") from None
-    engine = sa.create_engine(context.sqlalchemy_url(str(source.conn_id)))
-    query = sa.text(str(source.sql))
-    known = {"start": batch.start, "end": batch.end, "cursor": cursor}
-    bound = {key: value for key, value in known.items() if key in query.compile().params}
-    try:
-        with engine.connect().execution_options(stream_results=True) as connection:
-            result = connection.execute(query, bound)
-            columns = list(result.keys())
-            for rows in result.mappings().partitions(_ROWS):
-                yield pa.Table.from_pylist([dict(row) for row in rows]).select(columns)
-    except sa.exc.SQLAlchemyError as exc:
-        # The driver's words without the statement's parameters or the address, which may hold a password.
-        raise DataError(f"{name}: the query failed: {type(exc).__name__}: {getattr(exc, 'orig', '')}") from None
-    finally:
-        engine.dispose()
+def _form(name: str, path: str) -> str:
+    file = PurePosixPath(path)
+    ending = PurePosixPath(file.stem).suffix if file.suffix in _COMPRESSED else file.suffix
+    if ending not in _FORMATS:
+        raise DataError(f"{name}: {path} ends in {ending!r}: say format: csv, parquet or jsonl")
+    return _FORMATS[ending]
+
+
+def _csv(file: Any, known: pa.Schema | None) -> Iterator[pa.Table]:
+    from pyarrow import csv
+
+    types = {field.name: field.type for field in known or () if not pa.types.is_nested(field.type)}
+    convert = csv.ConvertOptions(column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False)
+    reader = csv.open_csv(file, csv.ReadOptions(block_size=_BLOCK_BYTES), convert_options=convert)
+    wrong = [f.name for f in reader.schema if pa.types.is_binary(f.type) and f.name not in types]
+    if wrong:
+        raise pa.ArrowInvalid(f"column {wrong} is not UTF-8")
+    yield from _tables(reader.schema, reader)
+
+
+def _jsonl(file: Any, known: pa.Schema | None) -> Iterator[pa.Table]:
+    from pyarrow import json
+
+    read = json.ReadOptions(block_size=_BLOCK_BYTES)
+    found = json.open_json(file, read_options=read).schema
+    # Only for columns that are there: a type for another one would make it up, full of nulls.
+    types = [f for f in known or () if f.name in found.names and not pa.types.is_nested(f.type)]
+    file.seek(0)
+    parse = json.ParseOptions(explicit_schema=pa.schema(types))
+    reader = json.open_json(file, read_options=read, parse_options=parse)
+    yield from _tables(reader.schema, reader)
+
+
+def _parquet(file: Any, known: pa.Schema | None) -> Iterator[pa.Table]:  # noqa: ARG001  # it says its own types
+    import pyarrow.parquet as pq
+
+    stored = pq.ParquetFile(file)
+    yield from _tables(stored.schema_arrow, stored.iter_batches(_ROWS))
+
+
+def _tables(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield each batch as a table, and an empty one where there is none: its columns count."""
+    given = False
+    for part in batches:
+        given = True
+        yield pa.Table.from_batches([part])
+    if not given:
+        yield schema.empty_table()
+
+
+_READERS: dict[str, Callable[[Any, pa.Schema | None], Iterator[pa.Table]]] = {
+    "csv": _csv,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+}

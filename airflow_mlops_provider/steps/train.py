@@ -90,6 +90,7 @@ class _Training:
             holdout_start=cut,
             until=self.rows.until.id,
             versions=self.rows.versions,
+            experiment_id=models.experiment(self.context, self.client, self.experiment),
         )
         models.store_result(self.client, run_id, self.context.run_key, result)
         return result

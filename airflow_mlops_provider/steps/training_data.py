@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
+from airflow_mlops_provider.contracts.base import Batch
 from airflow_mlops_provider.contracts.train import TrainingDataset
 from airflow_mlops_provider.exceptions import DataError
-from airflow_mlops_provider.steps.batches import BatchLedger
+from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.features import load_service, point_in_time
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake
 from airflow_mlops_provider.steps.sql import identifier
@@ -51,6 +52,7 @@ class TrainingData:
 class LabelledSet:
     """The labelled rows of accepted batches up to `until`, in a DuckDB connection of its own.
 
+    A table that knows no batches, because somebody else writes it, counts whole as one, `NAME@VERSION`.
     `versions` pins the lake's tables; those that it lacks are taken at their newest version and are then in
     `self.versions`. Raises DataError if there are no such rows.
     """
@@ -59,19 +61,13 @@ class LabelledSet:
         self, lake: Lake, dataset: TrainingDataset, *, until: str | None = None, versions: dict[str, int] | None = None
     ) -> None:
         self.dataset = dataset
-        rows = BatchLedger(lake, dataset.entities).accepted()
-        if not rows:
-            raise DataError(f"{dataset.entities}: no batch was accepted yet")
-        ids = [row.batch.id for row in rows]
-        if until is not None and until not in ids:
-            raise DataError(f"{dataset.entities}: batch {until!r} was not accepted; the newest is {ids[-1]}")
-        used = rows[: ids.index(until) + 1] if until else rows
-        self.until = used[-1].batch
+        used = _batches(lake, dataset.entities, until)
         self.versions = dict(versions or {})
-        self.versions.setdefault(dataset.entities, used[-1].version or 0)
+        self.versions.setdefault(dataset.entities, (used[-1].version if used else lake.version(dataset.entities)) or 0)
         self.con = duckdb.connect(config={"memory_limit": "2GB"})
         self.con.execute("set TimeZone = 'UTC'")
         self._register(lake, [row.batch.id for row in used])
+        self.until = used[-1].batch if used else self._whole(lake, until)
 
     def _register(self, lake: Lake, batches: list[str]) -> None:
         dataset = self.dataset
@@ -84,10 +80,10 @@ class LabelledSet:
             raise DataError(f"{dataset.entities} has no column {missing}; it has {known}")
         listed = self.con.execute("select unnest($1) as id", [batches]).to_arrow_table()
         self.con.register("used_batches", listed)
+        used = f"{identifier(BATCH_COLUMN)} in (select id from used_batches) and " if batches else ""
         self.con.execute(
             f"create or replace temp view entities as select * from entities_all "
-            f"where {identifier(BATCH_COLUMN)} in (select id from used_batches) "
-            f"and {identifier(dataset.target)} is not null"
+            f"where {used}{identifier(dataset.target)} is not null"
         )
         joined, service = join_features(
             self.con,
@@ -99,6 +95,23 @@ class LabelledSet:
         )
         self.features = feature_columns(self.con, joined, dataset, service)
         self.con.execute(f"create or replace temp table {RELATION} as select * from {identifier(joined)}")
+
+    def _whole(self, lake: Lake, until: str | None) -> Batch:
+        """Return a table without batches as one batch, from its first event to its last."""
+        name = self.dataset.entities
+        version = self.versions[name]
+        own = f"{name}@{version}"
+        if until not in (None, own):
+            raise DataError(
+                f"{name} has no batches of its own, so none of {until!r}; leave `until` out, or say {own!r}"
+            )
+        first, last, rows = self.bounds()
+        if not rows:
+            raise DataError(f"{name} has no row with {self.dataset.target!r}")
+        if first is None or last is None:
+            # Nothing but the commit says when the rows were known.
+            first = last = datetime.fromtimestamp(lake.require(name, version).history(1)[0]["timestamp"] / 1000, UTC)
+        return Batch(id=own, start=first, end=last + timedelta(microseconds=1))
 
     def bounds(self) -> tuple[datetime | None, datetime | None, int]:
         """Return the first and last event (UTC) and the number of rows."""
@@ -140,6 +153,17 @@ class LabelledSet:
         y = table.column(self.dataset.target).to_pandas()
         y.name = self.dataset.target
         return TrainingData(frame(table.drop_columns([self.dataset.target])), y, valid)
+
+
+def _batches(lake: Lake, table: str, until: str | None) -> list[BatchRow]:
+    """Return the accepted batches up to `until`; none for a table that knows no batches."""
+    rows = BatchLedger(lake, table).accepted()
+    ids = [row.batch.id for row in rows]
+    if not rows and BATCH_COLUMN in (lake.schema(table) or pa.schema([(BATCH_COLUMN, pa.string())])).names:
+        raise DataError(f"{table}: no batch was accepted yet")
+    if rows and until is not None and until not in ids:
+        raise DataError(f"{table}: batch {until!r} was not accepted; the newest is {ids[-1]}")
+    return rows[: ids.index(until) + 1] if rows and until else rows
 
 
 def join_features(

@@ -15,6 +15,7 @@ from airflow_mlops_provider.contracts.validate import Checks, DatasetVerdict, Va
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.datasets import within
 from airflow_mlops_provider.steps.expectations.audit import Audit, audit
 from airflow_mlops_provider.steps.expectations.suite import Suite, load_suite
 from airflow_mlops_provider.steps.lake import Lake, check_schema
@@ -98,7 +99,9 @@ def _suite(spec: ValidateSpec, name: str) -> Suite | None:
 
 def _reference(spec: ValidateSpec, name: str, lake: Lake) -> DatasetRef:
     checks = spec.datasets.get(name, _UNCHECKED)
-    return checks.dataset or DatasetRef(kind="parquet", name=lake.staged(spec.pipeline, name, _batch(spec).id))
+    if checks.dataset is not None:
+        return within(spec.bundle, checks.dataset)
+    return DatasetRef(kind="parquet", name=lake.staged(spec.pipeline, name, _batch(spec).id))
 
 
 def _verdict(one: Audit, checks: Checks) -> DatasetVerdict:

@@ -15,7 +15,7 @@ FEATURES = ("carrier_delay", "origin_delay", "route_delay", "origin_hour_delay",
 def monthly_rows(lake, batches):
     """Return the summary's `months`: a month's row is about its flights and what was decided from its outcomes."""
     monitoring = Monitoring(lake, PIPELINE)
-    lines = {kind: monitoring.lines(kind) for kind in ("drift", "performance", "training")}
+    lines = {kind: monitoring.lines(kind) for kind in ("drift", "performance", "training", "rollback")}
     decisions = {d.batch: d for d in DecisionLedger(lake, PIPELINE).decisions()}
     promotions = PromotionLedger(lake, MODEL).history()
     rejected = {table: _quarantined(lake, table) for table in CHECKED}
@@ -34,7 +34,7 @@ def monthly_rows(lake, batches):
             **_performance(lines["performance"].get(batch)),
             **_decision(ledger.get(batch), decisions.get(batch)),
             **_training(lines["training"].get(batch), promotions, batch),
-            "rolled_back": _rolled_back(promotions, batch),
+            "rolled_back": lines["rollback"][batch]["version"] if batch in lines["rollback"] else None,
         }
         for batch in batches
     ]
@@ -106,11 +106,6 @@ def _training(line, promotions, batch):
         "promoted": promoted,
         "promotion_reason": line["record"]["reason"],
     }
-
-
-def _rolled_back(promotions, batch):
-    """Return the version that this month's shadow comparison rolled back."""
-    return next((p.former for p in promotions if p.kind == "rollback" and f"/{batch}" in p.run_key), None)
 
 
 def as_table(months):

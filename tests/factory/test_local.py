@@ -96,6 +96,7 @@ training:
   train: {estimator: sklearn.svm.SVC}
   approval: {approvers: [risk]}
 monitoring:
+  schedule: "@daily"
   performance: {labels: visits, target: bought, unique_key: [id], event_timestamp: at}
   retrain: {when: {log_loss: {above: 1}}}
 """

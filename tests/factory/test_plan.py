@@ -254,21 +254,37 @@ def test_data_from_another_pipeline_wakes_by_its_asset(planned: Planned) -> None
     assert plan.dags[1].tasks[0].outlets == ("mlops://b/monitor",)
 
 
-def test_monitoring_alone_watches_without_deciding_or_rolling_back(planned: Planned) -> None:
-    text = "pipeline: b\nmonitoring: {performance: {labels: l, target: t, unique_key: [i], event_timestamp: at}}\n"
-    plan = planned(text)
+ALONE = "pipeline: b\nmonitoring: {%s, drift: {current: {kind: sql, name: visits, conn_id: shop}}}\n"
 
-    assert [task.task_id for task in plan.dags[0].tasks] == ["performance"]
-    assert plan.dags[0].schedule.assets == ("mlops://b/data",)
+
+def test_monitoring_alone_watches_without_deciding_or_rolling_back(planned: Planned) -> None:
+    plan = planned(ALONE % 'schedule: "@daily"', allowed_connections=("shop",))
+
+    (dag,) = plan.dags
+    assert [(task.task_id, task.inlets) for task in dag.tasks] == [("drift", ())]
+    assert dag.tasks[0].arguments == {"current": {"kind": "sql", "name": "visits", "conn_id": "shop"}, "model": "b"}
+    assert (dag.schedule.kind, dag.schedule.cron, dag.schedule.assets) == ("interval", "@daily", ())
+
+
+def test_monitoring_alone_is_woken_by_somebody_elses_asset(planned: Planned) -> None:
+    text = ALONE % "schedule: 's3://acme/visits', reconcile: '@weekly'"
+    (dag,) = planned(text, allowed_connections=("*",)).dags
+
+    assert (dag.schedule.kind, dag.schedule.assets, dag.schedule.reconcile) == (
+        "assets",
+        ("s3://acme/visits",),
+        "@weekly",
+    )
+    assert dag.tasks[0].inlets == ("s3://acme/visits",)
 
 
 def test_a_decision_needs_labels(planned: Planned) -> None:
-    text = "pipeline: b\nmonitoring:\n  drift: {}\n  retrain: {}\n"
+    text = "pipeline: b\nscoring: {dataset: rows}\nmonitoring:\n  drift: {}\n  retrain: {}\n"
 
     with pytest.raises(PipelineFileError) as caught:
         planned(text)
     assert str(caught.value) == (
-        "churn.yaml:4:3 monitoring.retrain: no labels to decide by: give monitoring.performance.labels or "
+        "churn.yaml:5:3 monitoring.retrain: no labels to decide by: give monitoring.performance.labels or "
         "training.dataset"
     )
 

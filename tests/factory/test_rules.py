@@ -160,3 +160,44 @@ def test_validate_and_performance_must_find_what_they_are_about(errors: Errors) 
             "training.dataset"
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("drift: {current: {name: v}}", "monitoring: 'schedule' is missing: without data and scoring nothing wakes it"),
+        (
+            "schedule: '@daily', drift: {}",
+            "monitoring.drift: nothing is watched: give `current: {name: TABLE}`, or a section scoring",
+        ),
+        (
+            "schedule: daily, drift: {current: {name: v}}",
+            "monitoring.schedule: 'daily' is no schedule: write one of @hourly, @daily, @weekly, @monthly, @quarterly, "
+            "@yearly, or five cron fields",
+        ),
+        (
+            "schedule: '@daily', reconcile: '@daily', drift: {current: {name: v}}",
+            "monitoring.reconcile: a schedule by the clock needs no other: remove reconcile",
+        ),
+        (
+            "schedule: '@daily', drift: {current: {kind: sql, name: v, conn_id: x}}",
+            "monitoring.drift.current.conn_id: connection 'x' is not one of [mlops] allowed_connections (empty)",
+        ),
+        (
+            "schedule: '@daily', drift: {current: {kind: sql, name: v}}",
+            "monitoring.drift.current: 'conn_id' is missing: which connection leads to the table?",
+        ),
+        (
+            "schedule: '@daily', drift: {current: {kind: parquet, name: /etc/v}}",
+            "monitoring.drift.current.name: '/etc/v' is outside the bundle and not under [mlops] allowed_roots (empty)",
+        ),
+        (
+            "schedule: '@daily', drift: {}}\nscoring: {dataset: v",
+            "monitoring.schedule: scoring wakes monitoring: remove the schedule",
+        ),
+    ],
+)
+def test_monitoring_alone_says_what_it_lacks(errors: Errors, section: str, said: str) -> None:
+    (found,) = errors(f"pipeline: churn\nmonitoring: {{{section}}}\n")
+
+    assert found.partition(" ")[2] == said

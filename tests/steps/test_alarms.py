@@ -8,11 +8,13 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from scipy import stats
 
 from airflow_mlops_provider.contracts.monitor import ColumnDrift
 from airflow_mlops_provider.contracts.profile import ColumnProfile, Profile
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps.alarms import SMALLEST_EFFECT, drift, levels
+from airflow_mlops_provider.steps.distances import jensen_shannon
 from airflow_mlops_provider.steps.profile import build_profile, profile_like
 
 COLUMNS = ["carrier", "origin", "distance", "temp"]
@@ -157,6 +159,21 @@ def test_the_level_widens_with_fewer_windows_and_rarer_alarms() -> None:
     assert by_days[0] < by_days[-1]  # type: ignore[operator]  # checked above
     assert by_rate == sorted(by_rate)  # type: ignore[type-var]  # checked above
     assert len(set(by_rate)) == 4
+
+
+def test_the_level_is_that_of_the_t_quantile_on_the_logarithm() -> None:
+    blocks = stream(np.random.default_rng(5), 40, 1.0)
+    logs = [
+        np.log(
+            jensen_shannon(
+                np.delete(blocks, range(day, day + 8), axis=0).sum(axis=0), blocks[day : day + 8].sum(axis=0)
+            )
+        )
+        for day in range(33)
+    ]
+    expected = np.exp(np.mean(logs) + stats.t.ppf(0.95, 9) * np.std(logs, ddof=1) * np.sqrt(1.2))
+    assert levels(profile(column(blocks)), 8, 0.05)["x"] == pytest.approx(expected)
+    assert SMALLEST_EFFECT < expected < 0.9
 
 
 def test_a_window_longer_than_a_third_is_cut_to_a_third() -> None:

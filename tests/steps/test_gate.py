@@ -175,6 +175,11 @@ def test_bounds_count_for_the_challenger_with_and_without_a_champion() -> None:
     assert refused.reason == f"roc_auc {value} is above the allowed 0.5"
 
 
+def test_the_bound_itself_is_allowed() -> None:
+    for bounds in ({"at_least": 0.5}, {"at_most": 0.5}):
+        assert compare("mae", np.ones(4), np.full(4, 0.5), None, np.arange(4), Gate(**bounds)).passed
+
+
 def test_a_bound_of_the_calibration_gap_is_of_its_absolute_value() -> None:
     y, _, low, days = world(-1.0)
     assert not compare("calibration_gap", y, low, None, days, Gate(at_most=0.04)).passed

@@ -149,6 +149,12 @@ def test_within_the_cooldown_it_waits_on_either_side(day: float, expected: str) 
         )
 
 
+def test_of_two_trainings_as_near_the_earlier_is_named_in_whatever_order_they_come() -> None:
+    made = [trained(64), trained(46)]
+    reasons = {verdict(seen(55), decisions=order, rule=policy(cooldown=10)).reason for order in (made, made[::-1])}
+    assert [reason.split(",")[0] for reason in reasons] == ["9 days from training flights__b46"]
+
+
 def test_only_trainings_count_for_the_cooldown_and_not_the_batchs_own() -> None:
     others = [trained(30, "wait"), trained(30, "none"), trained(31)]
     assert verdict(seen(31), decisions=others, rule=policy(cooldown=14, trainings=1)).decision == "retrain"

@@ -55,6 +55,13 @@ def test_any_scorer_of_scikit_learn_can_be_named(metric: str) -> None:
     assert estimate(metric, y, p, np.zeros_like(days)).se is None
 
 
+def test_a_class_is_predicted_from_one_half_on_and_two_days_have_an_error() -> None:
+    found = estimate("accuracy", [1.0, 0.0, 1.0], [0.5, 0.4, 0.1], [1, 2, 2])
+    assert (found.value, found.blocks) == (pytest.approx(2 / 3), 2)
+    assert found.se == pytest.approx(0.25)
+    assert Influence(0, np.array([1.0, -1.0]), 2).spread() == pytest.approx((2.0, 1.0))
+
+
 def test_scorers_of_numbers_take_the_predictions_as_they_are() -> None:
     y, p = np.array([3.0, -1.0, 8.0, 4.0]), np.array([2.5, 0.0, 8.0, 5.0])
     assert estimate("r2", y, p, [1, 1, 2, 2]).value == pytest.approx(sklearn_metrics.r2_score(y, p))

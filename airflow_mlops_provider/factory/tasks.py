@@ -1,0 +1,117 @@
+"""From a plan's tasks to the public operators, in a DAG or in a group of one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider.hooks import require_airflow
+
+require_airflow()
+
+from airflow.sdk import Asset  # noqa: E402
+
+from airflow_mlops_provider.factory.plan import RESULT, DagPlan, PipelinePlan, TaskPlan  # noqa: E402
+from airflow_mlops_provider.operators.notify import FailureCallback  # noqa: E402
+
+if TYPE_CHECKING:
+    from airflow.sdk import TaskGroup
+
+__all__ = ["add_tasks", "documented"]
+
+
+def add_tasks(pipeline: PipelinePlan, dag_plan: DagPlan, group: TaskGroup) -> None:
+    """Add a section's tasks to a group (a DAG's root is one), in whose context this is called."""
+    built: dict[str, Any] = {}
+    for task in dag_plan.tasks:
+        built[task.task_id] = _task(pipeline, dag_plan, task, built, group)
+        for upstream in task.upstream:
+            built[upstream] >> built[task.task_id]
+
+
+def _task(
+    pipeline: PipelinePlan, dag_plan: DagPlan, task: TaskPlan, built: dict[str, Any], group: TaskGroup
+) -> Any:  # an operator
+    arguments = {key: _resolved(value, built) for key, value in task.arguments.items()}
+    if task.task_id == "approval":
+        arguments = _approval(pipeline, task.arguments, built)
+    if task.task_id == "evaluate":
+        names = [other.task_id for other in dag_plan.tasks if other.task_id in ("approval", "promote")]
+        arguments["skip_if_refused"] = [_id_in(group, name) for name in names]
+    if task.step is not None:
+        arguments |= {"pipeline": pipeline.pipeline, "lake": pipeline.lake, "timezone": pipeline.timezone}
+        arguments |= {"runs_on": task.runs_on, "notify": _notifiers(pipeline), "notify_on": _events(pipeline)}
+    return _imported(task.operator)(task_id=task.task_id, **_options(pipeline, task), **arguments)
+
+
+def _options(pipeline: PipelinePlan, task: TaskPlan) -> dict[str, Any]:
+    """Return what every operator of Airflow takes; what nobody said is left to Airflow."""
+    notifiers = _notifiers(pipeline) if "failed" in _events(pipeline) else []
+    options = {
+        "retries": task.retries,
+        "retry_delay": _seconds(task.retry_delay_s),
+        "execution_timeout": _seconds(task.execution_timeout_s),
+        "pool": task.pool,
+        "inlets": [Asset(uri=uri) for uri in task.inlets],
+        "outlets": [Asset(uri=uri) for uri in task.outlets],
+        "doc_md": documented(task.doc),
+        "on_failure_callback": [FailureCallback(notifier, pipeline.pipeline) for notifier in notifiers],
+    }
+    return {key: value for key, value in options.items() if value}
+
+
+def _notifiers(pipeline: PipelinePlan) -> list[Any]:  # notifiers of Airflow
+    notify = pipeline.notify
+    return [] if notify is None else [_imported(notify.notifier)(**notify.arguments)]
+
+
+def _events(pipeline: PipelinePlan) -> tuple[str, ...]:
+    return pipeline.notify.on if pipeline.notify else ()
+
+
+def _imported(dotted: str) -> Any:  # a class, by the name that the plan has checked
+    module, _, name = dotted.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _resolved(value: Any, built: dict[str, Any]) -> Any:  # JSON, with references to operators of this DAG
+    """Return a value with `{"$result": "train"}` as the task's XCom, and a field of it as a template."""
+    if isinstance(value, list):
+        return [_resolved(item, built) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {RESULT}:
+        return {key: _resolved(item, built) for key, item in value.items()}
+    task_id, _, field = value[RESULT].partition(".")
+    return _pulled(built[task_id], field) if field else built[task_id].output
+
+
+def _id_in(group: TaskGroup, task_id: str) -> str:
+    return str(group.child_id(task_id))  # type: ignore[no-untyped-call]  # Airflow's own
+
+
+def _pulled(task: Any, field: str) -> str:  # an operator, whose id a group may have made longer
+    # Not `output[field]`: that is the XCom of that key, which nobody pushes.
+    return f"{{{{ ti.xcom_pull(task_ids='{task.task_id}')['{field}'] }}}}"
+
+
+def _approval(pipeline: PipelinePlan, arguments: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of Airflow's ApprovalOperator: silence counts as a no, and the verdict is shown."""
+    people = [{"id": name, "name": name} for name in arguments["approvers"]]
+    return {
+        "subject": f"Promote {pipeline.model} version {_pulled(built['register'], 'version')}?",
+        "body": _pulled(built["evaluate"], "reason"),
+        "defaults": "Reject",
+        "response_timeout": timedelta(seconds=arguments["timeout_s"]),
+        "assigned_users": people,
+    }
+
+
+def _seconds(value: float | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
+
+
+def documented(fragment: str) -> str | None:
+    """Return a fragment of the file as Markdown, None for an empty one."""
+    return f"```yaml\n{fragment}```" if fragment else None

@@ -1,0 +1,357 @@
+"""Write the generated parts of the reference pages from the code: `python docs/generate_reference.py`.
+
+With `--check` nothing is written: it ends with 1 and names the pages that are behind. The words that no docstring
+says stand in `docs/meanings.yaml`. A page holds a part between two comments, `<!-- generated: NAME -->` and
+`<!-- end of NAME -->`. Airflow is not imported: operators are read, not loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from airflow_mlops_provider.factory.models import Pipeline
+from airflow_mlops_provider.factory.options import RunsOn, TaskOptions
+from airflow_mlops_provider.get_provider_info import get_provider_info
+from airflow_mlops_provider.steps.expectations.base import RowExpectation
+from airflow_mlops_provider.steps.expectations.suite import KNOWN
+from airflow_mlops_provider.steps.registry import STEPS
+
+DOCS = Path(__file__).parent
+PACKAGE = DOCS.parent / "airflow_mlops_provider"
+MEANINGS: dict[str, str] = yaml.safe_load((DOCS / "meanings.yaml").read_text())
+# The operator whose docstring says what a section's keys mean.
+_SECTIONS = {
+    "data.transform": "DbtBuildOperator",
+    "data.materialize": "FeastMaterializeOperator",
+    "data.maintain": "LakeMaintainOperator",
+    "training.train": "TrainOperator",
+    "training.evaluate": "EvaluateOperator",
+    "scoring": "BatchScoreOperator",
+    "monitoring.drift": "DriftOperator",
+    "monitoring.performance": "PerformanceOperator",
+}
+_PLAIN = {bool: "true or false", int: "whole number", float: "number", str: "text", date: "day", timedelta: "duration"}
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "min_length": "not empty, at least"}
+
+
+@dataclass(frozen=True)
+class Class:
+    """A public class as its source says it; `arguments` are (name, type, default or None)."""
+
+    name: str
+    module: str
+    doc: str
+    params: dict[str, str]
+    arguments: tuple[tuple[str, str, str | None], ...]
+    values: dict[str, Any]  # constants of the class body
+    methods: dict[str, str]
+
+
+def classes(folder: str) -> Iterator[Class]:
+    """Yield the classes that the modules of a folder export, in the order of module and file."""
+    for path in sorted((PACKAGE / folder).glob("*.py")):
+        tree = ast.parse(path.read_text())
+        exported = next((_constant(n.value) for n in tree.body if isinstance(n, ast.Assign) and _is_all(n)), ())
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name in exported:
+                yield _class(node, f"airflow_mlops_provider.{folder}.{path.stem}")
+
+
+def _is_all(node: ast.Assign) -> bool:
+    return isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
+
+
+def _class(node: ast.ClassDef, module: str) -> Class:
+    text, _, rest = (ast.get_docstring(node) or "").partition(":param ")
+    said = re.split(r"\n:param ", rest) if rest else []
+    params = {one.partition(":")[0]: " ".join(one.partition(":")[2].split()) for one in said}
+    values, methods, arguments = {}, {}, []
+    for item in node.body:
+        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+            values[item.targets[0].id] = _constant(item.value)
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            if item.name == "__init__":
+                arguments = _arguments(item)
+            elif not item.name.startswith("_"):
+                methods[item.name] = (ast.get_docstring(item) or "").split("\n\n")[0].replace("\n", " ")
+    return Class(node.name, module, text.strip(), params, tuple(arguments), values, methods)
+
+
+def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str, str | None]]:
+    plain = node.args.args[1:]
+    positional = [None] * (len(plain) - len(node.args.defaults)) + list(node.args.defaults)
+    pairs = [*zip(plain, positional, strict=True), *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
+    return [
+        (arg.arg, ast.unparse(arg.annotation) if arg.annotation else "", None if value is None else ast.unparse(value))
+        for arg, value in pairs
+    ]
+
+
+def _constant(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ast.unparse(node)
+
+
+# --- the pipeline file ------------------------------------------------------------------------------------------
+
+
+def pipeline_keys() -> str:
+    """Return a table of keys for every mapping of a pipeline file."""
+    params = {path: one.params for path, name in _SECTIONS.items() for one in classes("operators") if one.name == name}
+    parts = [_section(path, model, params.get(path, {})) for path, model in models()]
+    return "\n\n".join(["### Task options", _options_table(), *parts])
+
+
+def models() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield each mapping of the file by its dotted path (`NAME` for a name of yours), outer ones first."""
+    pending: list[tuple[str, type[BaseModel]]] = [("", Pipeline)]
+    while pending:
+        path, model = pending.pop(0)
+        yield path, model
+        inner = [found for key, info in _fields(model) if (found := _model(_join(path, key), info.annotation))]
+        pending = [*inner, *pending]
+
+
+def meaning(path: str, model: type[BaseModel], info: FieldInfo, params: dict[str, str]) -> str:
+    """Return what a key means: `meanings.yaml`, else the field's description, else the operator's docstring.
+
+    In `meanings.yaml` it stands under its path, or under `Model.key`. Raises KeyError where nobody says.
+    """
+    key = path.rpartition(".")[2]
+    said = MEANINGS.get(path) or MEANINGS.get(f"{model.__name__}.{key}") or info.description or params.get(key)
+    if not said:
+        raise KeyError(f"docs/meanings.yaml: say what {path} means")
+    return said.replace(" (templated)", "")
+
+
+def _fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """Return the fields by the key that the YAML writes, without the task options of a section."""
+    hidden = set(TaskOptions.model_fields) if model is not TaskOptions and issubclass(model, TaskOptions) else set()
+    return [(info.alias or name, info) for name, info in model.model_fields.items() if name not in hidden]
+
+
+def _section(path: str, model: type[BaseModel], params: dict[str, str]) -> str:
+    head = f"### {path}" if path else "### The file"
+    also = "\n\nAlso the [task options](#task-options)." if issubclass(model, TaskOptions) else ""
+    return f"{head}\n\n{_keys_table(path, model, params)}{also}"
+
+
+def _options_table() -> str:
+    return _keys_table("defaults", TaskOptions, {})
+
+
+def _keys_table(path: str, model: type[BaseModel], params: dict[str, str]) -> str:
+    rows = []
+    for key, info in _fields(model):
+        full = _join(path, key)
+        inner = _model(full, info.annotation)
+        link = f", [below](#{re.sub(r'[^a-z0-9_-]', '', inner[0].lower())})" if inner else ""
+        kind = words(info.annotation, info.metadata) + link
+        rows.append((f"`{key}`", kind, _default(info), meaning(full, model, info, params)))
+    return _table(("key", "type", "default", "meaning"), rows)
+
+
+def _model(path: str, kind: Any) -> tuple[str, type[BaseModel]] | None:
+    """Return the mapping below a key, if there is one with keys of its own."""
+    kind = _bare(kind)
+    if get_origin(kind) is dict:
+        found = _model(f"{path}.NAME", get_args(kind)[1])
+        return found
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in (RunsOn, TaskOptions):
+        return path, kind
+    return None
+
+
+def words(kind: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> str:
+    """Return a type as a reader of YAML says it."""
+    if any(getattr(one, "pattern", None) for one in metadata):
+        return "name"
+    found = [(word, getattr(one, name, None)) for one in metadata for name, word in _BOUNDS.items()]
+    bounds = [f"{word} {limit}" for word, limit in found if limit is not None]
+    return ", ".join([_kind(_bare(kind)), *(bound.removesuffix(", at least 1") for bound in bounds)])
+
+
+def _kind(kind: Any) -> str:
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if kind is RunsOn:
+        return "`local` or `{python: PATH}`"
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return ", ".join(f"`{one}`" for one in arguments)
+    if origin is tuple:
+        return f"list of {words(arguments[0])}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(words(one) for one in arguments if one is not type(None))
+    return "mapping by name" if origin is dict and _model("", kind) else "mapping"
+
+
+def _bare(kind: Any) -> Any:
+    """Return an annotation without Annotated, and without None beside one other type."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        others = [one for one in get_args(kind) if one is not type(None)]
+        return _bare(others[0]) if len(others) == 1 else kind
+    return kind
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    value = info.default
+    if value in (None, (), {}) or isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, timedelta):
+        return f"`{value // timedelta(days=1)}d`" if value else "`0`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{', '.join(value) if isinstance(value, tuple) else value}`"
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def settings() -> str:
+    """Return the options of `[mlops]`."""
+    options = get_provider_info()["config"]["mlops"]["options"]
+    rows = [(f"`{name}`", said["description"], f"`{said['example']}`") for name, said in options.items()]
+    return _table(("option", "meaning", "example"), rows)
+
+
+# --- operators, sensors, hooks ----------------------------------------------------------------------------------
+
+
+def operators() -> str:
+    """Return every operator with its arguments and its result."""
+    found = list(classes("operators"))
+    base = next(one for one in found if one.name == "StepOperator")
+    public = [one for one in found if one.name.endswith("Operator") and one is not base]
+    return "\n\n".join(["### Arguments of every operator", _arguments_table(base), *map(_operator, public)])
+
+
+def sensors() -> str:
+    """Return every sensor with its arguments."""
+    found = list(classes("sensors"))
+    base = next(one for one in found if one.name == "LakeSensor")
+    public = [one for one in found if one.name.endswith("Sensor") and one.module != base.module]
+    return "\n\n".join(["### Arguments of sensors on the lake", _arguments_table(base), *map(_described, public)])
+
+
+def hooks() -> str:
+    """Return every hook with its connection type and its methods."""
+    parts = []
+    for one in classes("hooks"):
+        if "conn_type" in one.values:
+            kind = f"Connection type `{one.values['conn_type']}`, default id `{one.values['default_conn_name']}`."
+            methods = [(f"`{name}`", doc) for name, doc in one.methods.items()]
+            parts += [_described(one), kind, _table(("method", "what it does"), methods)]
+    return "\n\n".join(parts)
+
+
+def _operator(one: Class) -> str:
+    step = one.values.get("step")
+    return _described(one) + (f"\n\n{_result(step)}" if step else "")
+
+
+def _described(one: Class) -> str:
+    doc = " ".join(one.doc.split()) if "\n\n" not in one.doc else re.sub(r"(?<!\n)\n(?!\n)", " ", one.doc)
+    table = f"\n\n{_arguments_table(one)}" if one.params else ""
+    return f"### {one.name}\n\n`{one.module}.{one.name}`\n\n{doc}{table}"
+
+
+def _arguments_table(one: Class) -> str:
+    rows = []
+    for name, kind, default in one.arguments:
+        text = one.params.get(name, "")
+        if not text and name.endswith("_conn_id"):
+            text = "id of the connection"
+        if text:
+            shown = "required" if default is None else "" if default == "None" else f"`{default}`"
+            rows.append((f"`{name}`", f"`{kind.removesuffix(' | None')}`", shown, text))
+    return _table(("argument", "type", "default", "meaning"), rows)
+
+
+def _result(step: str) -> str:
+    result = STEPS[step].result
+    doc = " ".join((result.__doc__ or "").split())
+    fields = ", ".join(f"`{name}`" for name in result.model_fields)
+    return f"Returns {fields} (`{result.__name__}`). {doc}"
+
+
+# --- expectations -----------------------------------------------------------------------------------------------
+
+
+def expectations() -> str:
+    """Return the compiled expectation types."""
+    rows = []
+    for name, model in KNOWN.items():
+        keys = ", ".join(f"`{info.alias or key}`" for key, info in model.model_fields.items() if key != "mostly")
+        of = "each row" if issubclass(model, RowExpectation) else "the table"
+        doc = (model.__doc__ or "").strip() if "__doc__" in vars(model) else ""
+        rows.append((f"`{name}`", of, keys, " ".join(doc.split()) or MEANINGS[f"expectations.{name}"]))
+    return _table(("type", "claim on", "kwargs", "meaning"), rows)
+
+
+# --- pages ------------------------------------------------------------------------------------------------------
+
+
+PARTS = {
+    "pipeline keys": ("pipeline-file.md", pipeline_keys),
+    "settings": ("pipeline-file.md", settings),
+    "operators": ("operators.md", operators),
+    "sensors": ("operators.md", sensors),
+    "hooks": ("operators.md", hooks),
+    "expectations": ("validation.md", expectations),
+}
+
+
+def pages() -> dict[Path, str]:
+    """Return each page with its generated parts as the code is now. Raises ValueError where a page lacks its part."""
+    texts: dict[Path, str] = {}
+    for name, (file, make) in PARTS.items():
+        path = DOCS / file
+        text = texts.get(path) or path.read_text()
+        start, end = f"<!-- generated: {name} -->", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(start)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise ValueError(f"{file}: no {start} with {end}")
+        texts[path] = f"{before}{start}\n\n{make()}\n\n{end}{after}"
+    return texts
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with `--check` say which are behind."""
+    behind = {path: text for path, text in pages().items() if path.read_text() != text}
+    for path, text in behind.items():
+        if "--check" not in arguments:
+            path.write_text(text)
+        print(
+            f"{path.name} {'is behind: run python docs/generate_reference.py' if '--check' in arguments else 'written'}"
+        )
+    return 1 if behind and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Paired measurements of this package against floors and peers: `python -m tests.bench`."""

@@ -1,0 +1,54 @@
+"""The measured process: `python -m tests.bench.child '[function, arguments, template, folder, calls]'`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["main"]
+
+
+def cpu() -> float:
+    """Return the CPU seconds, user and system, of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def peak_mb() -> float:
+    """Return the peak memory in MB of this process or of its largest child."""
+    return max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+
+
+def measured(function: str, arguments: dict[str, Any], template: str | None, folder: Path, calls: int) -> Any:
+    module, _, name = function.partition(":")
+    # The function's module imports no tool at its top, so that the first call pays for all that it uses.
+    work = getattr(importlib.import_module(module), name)
+    times, mb = [], 0.0
+    for call in range(calls):
+        place = folder / str(call)
+        shutil.copytree(template, place) if template else place.mkdir(parents=True)
+        began = cpu()
+        work(place, **arguments)
+        times.append(cpu() - began)
+        mb = mb or peak_mb()
+    return {"cpu": times, "mb": mb}
+
+
+def main() -> None:
+    function, arguments, template, folder, calls = json.loads(sys.argv[1])
+    with contextlib.redirect_stdout(sys.stderr):
+        found = measured(function, arguments, template, Path(folder), calls)
+    print(json.dumps(found), flush=True)
+    # Some libraries abort while they are torn down, long after the work is done.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
