@@ -95,7 +95,13 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _why(end: Any) -> str:  # local.TaskEnd
-    reason = end.detail or (end.result or {}).get("reason") or ""
+    result = end.result or {}
+    refused = [
+        f"{k}: {'; '.join(v['refused_because'])}"
+        for k, v in result.get("datasets", {}).items()
+        if v.get("refused_because")
+    ]
+    reason = end.detail or result.get("reason") or " | ".join(refused)
     return f": {reason}" if reason else ""
 
 

@@ -169,8 +169,7 @@ def _model(path: str, kind: Any) -> tuple[str, type[BaseModel]] | None:
     """Return the mapping below a key, if there is one with keys of its own."""
     kind = _bare(kind)
     if get_origin(kind) is dict:
-        found = _model(f"{path}.NAME", get_args(kind)[1])
-        return found
+        return _model(f"{path}.NAME", get_args(kind)[1])
     if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in (RunsOn, TaskOptions):
         return path, kind
     return None

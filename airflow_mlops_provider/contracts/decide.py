@@ -66,6 +66,7 @@ class DecideSpec(StepSpec):
     model: str
     labels: str = Field(description="lake table of labelled rows: its batches are decided on")
     retrain: RetrainPolicy
+    alias: str = "champion"
 
 
 class DecideResult(Contract):

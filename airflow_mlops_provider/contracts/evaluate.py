@@ -64,6 +64,7 @@ class EvaluateSpec(StepSpec):
     gates: dict[str, Gate] = {}
     slices: tuple[str, ...] = ()
     min_slice_rows: int = Field(300, ge=1)
+    alias: str = "champion"
     timezone: str = "UTC"
 
 

@@ -51,7 +51,7 @@ class DriftSpec(StepSpec):
     event_timestamp: str | None = None
     feature_service: str | None = None
     columns: tuple[str, ...] | None = None
-    blocks: Literal["day", "hour", "week"] = "day"
+    blocks: Literal["day"] = "day"
     false_alarms: float = Field(0.01, gt=0, lt=0.5)
     page: tuple[str, ...] = ()
     timezone: str = "UTC"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from airflow_mlops_provider.contracts.base import Contract, StepSpec
 
@@ -73,9 +73,12 @@ class TrainResult(Contract):
     experiment_id: str | None = Field(None, description="MLflow's, for the address of the run's page")
 
 
-def _by_address(given: Any) -> Any:  # what a spec says, before it is checked
-    return {"model_uri": given} if isinstance(given, str) else given
+def _by_address(given: TrainResult | str) -> TrainResult:
+    return TrainResult(model_uri=given) if isinstance(given, str) else given
 
 
-# What `TrainOperator` returned, the few fields of it that somebody else knows, or a model's address alone.
-Trained = Annotated[TrainResult, BeforeValidator(_by_address)]
+if TYPE_CHECKING:
+    Trained = TrainResult
+else:
+    # What `TrainOperator` returned, the few fields of it that somebody else knows, or a model's address alone.
+    Trained = Annotated[TrainResult | str, AfterValidator(_by_address)]

@@ -102,7 +102,7 @@ class Fill:
         policy = {key: value for key, value in given(monitoring.retrain).items() if key not in OPTIONS}
         if training is not None and "first_after" in training.model_fields_set:
             policy["first_after"] = training.first_after
-        filled = self.named() | {"retrain": (policy, ("monitoring", "retrain"))}
+        filled = self.named({"alias"}) | {"retrain": (policy, ("monitoring", "retrain"))}
         return filled | ({"labels": labels} if (labels := labels_of(self.pipeline)) else {})
 
     def train(self) -> Filled:
@@ -121,7 +121,7 @@ class Fill:
         """The same rows; without gates of its own the primary metric must be better."""
         evaluate = self.pipeline.training and self.pipeline.training.evaluate
         metric = evaluate.primary_metric if evaluate else "log_loss"
-        filled = self.named({"timezone"}) | self._training_dataset()
+        filled = self.named({"alias", "timezone"}) | self._training_dataset()
         filled["challenger"] = ({RESULT: "train"}, None)
         filled["primary_metric"] = (metric, None)
         filled["gates"] = ({metric: {"vs_champion": "better", "alpha": 0.1}}, None)

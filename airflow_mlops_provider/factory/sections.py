@@ -95,7 +95,7 @@ else:
         "The fit.",
         TrainSpec,
         base=TaskOptions,
-        without=("dataset", "holdout", "refit", "until"),
+        without=("dataset", "holdout", "refit", "until", "decision"),
         checks={"trainer": model_validator(mode="after")(_trainer)},
     )
     Evaluate = _section(
@@ -103,7 +103,7 @@ else:
         "The judgement; `holdout` and `refit` are the trainer's.",
         EvaluateSpec,
         base=TaskOptions,
-        without=("challenger", "dataset"),
+        without=("challenger", "dataset", "alias"),
         more={key: TrainSpec.model_fields[key] for key in ("holdout", "refit")},
         checks={"gates_say": model_validator(mode="after")(_gates)},
     )

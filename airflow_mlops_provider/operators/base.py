@@ -200,7 +200,7 @@ class StepOperator(BaseOperator):
 
 
 _NO_BATCH = (
-    "{task}: no batch: this DAG run has no data interval. Schedule the DAG with a data-interval timetable "
-    "(CronDataIntervalTimetable; a plain '@daily' gives an empty interval in Airflow 3), trigger it with a logical "
-    "date, or give batch={{'id': ..., 'start': ..., 'end': ...}}"
+    "{task}: no batch: this DAG run has no data interval, nor has one whose asset woke it. Schedule it, or the one "
+    "that emits the asset, with a data-interval timetable (CronDataIntervalTimetable; a plain '@daily' gives an empty "
+    "interval in Airflow 3), trigger it with a logical date, or give batch={{'id': ..., 'start': ..., 'end': ...}}"
 )

@@ -1,8 +1,8 @@
-"""The batch that a task works on: its `batch` argument, or the DAG run's data interval."""
+"""The batch that a task works on: its `batch` argument, its DAG run's data interval, or that of a run that woke it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,10 +28,24 @@ def batch_from_interval(start: datetime, end: datetime, timezone: str) -> dict[s
 
 
 def batch_of(given: Mapping[str, Any] | None, context: Mapping[str, Any], timezone: str) -> dict[str, Any] | None:
-    """Return the given batch, else the data interval's, else None where the interval is empty or absent."""
+    """Return the given batch, else the data interval's, else the one of the runs that woke this one; None without any.
+
+    A run that assets woke has no interval of its own; the runs that emitted them may. Several events make one
+    batch, from the first start to the last end: Airflow merges what comes quickly, and nothing may be left out.
+    """
     if given is not None:
         return dict(given)
-    start, end = context.get("data_interval_start"), context.get("data_interval_end")
-    if start is None or end is None or start >= end:
+    own = (context.get("data_interval_start"), context.get("data_interval_end"))
+    found = [pair for pair in (own, *_wakers(context)) if None not in pair and pair[0] < pair[1]]
+    if not found:
         return None
-    return batch_from_interval(start, end, timezone)
+    return batch_from_interval(min(start for start, _ in found), max(end for _, end in found), timezone)
+
+
+def _wakers(context: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:  # moments or None
+    """Yield the data interval of each run whose asset event woke this one; events sent by hand have none."""
+    for events in (context.get("triggering_asset_events") or {}).values():
+        for event in events:
+            run = event.source_dag_run
+            if run is not None:
+                yield run.data_interval_start, run.data_interval_end

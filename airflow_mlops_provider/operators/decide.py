@@ -23,16 +23,20 @@ class RetrainDecisionOperator(StepOperator):
     :param labels: lake table of labelled rows: its batches are decided on (templated)
     :param retrain: the policy: `{"when": {"calibration_gap": {"abs_above": 0.04}}}`, cooldown, budget, first_after
         (templated)
+    :param alias: whose promotions count (templated)
     """
 
     step = "decide"
-    spec_fields = ("model", "labels", "retrain")
+    spec_fields = ("model", "labels", "retrain", "alias")
 
-    def __init__(self, *, model: str, labels: str, retrain: Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(
+        self, *, model: str, labels: str, retrain: Mapping[str, Any], alias: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.labels = labels
         self.retrain = retrain
+        self.alias = alias
 
     def succeeded(self, result: dict[str, Any], context: Context) -> Any:
         """Show each decision with its numbers; skip every `StartTrainingOperator` below where none retrains."""

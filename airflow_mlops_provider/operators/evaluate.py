@@ -28,6 +28,7 @@ class EvaluateOperator(StepOperator):
     :param gates: a condition a metric: `{"log_loss": {"vs_champion": "better", "alpha": 0.1}}` (templated)
     :param slices: columns whose values are judged by themselves (templated)
     :param min_slice_rows: smaller slices are left out
+    :param alias: whose champion it is judged against (templated)
     :param skip_if_refused: task ids that a refusal skips; default: every `MlflowPromoteOperator` downstream
     """
 
@@ -40,6 +41,7 @@ class EvaluateOperator(StepOperator):
         "gates",
         "slices",
         "min_slice_rows",
+        "alias",
         "timezone",
     )
     uses_mlflow = True
@@ -55,6 +57,7 @@ class EvaluateOperator(StepOperator):
         gates: Mapping[str, Mapping[str, Any]] | None = None,
         slices: Sequence[str] | None = None,
         min_slice_rows: int | None = None,
+        alias: str | None = None,
         skip_if_refused: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -66,6 +69,7 @@ class EvaluateOperator(StepOperator):
         self.gates = gates
         self.slices = slices
         self.min_slice_rows = min_slice_rows
+        self.alias = alias
         self.skip_if_refused = skip_if_refused
 
     def made(self, result: dict[str, Any]) -> dict[str, str]:  # noqa: ARG002 - the challenger's run

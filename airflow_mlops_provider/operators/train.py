@@ -27,7 +27,7 @@ class TrainOperator(StepOperator):
     :param seed: of the fit
     :param until: newest batch to use; default: the newest accepted one (templated)
     :param decision: id of the governor's decision that asked for it: its batch is then the newest (templated)
-    :param experiment: MLflow's experiment; default: the pipeline (templated)
+    :param experiment: MLflow's experiment; default: the model (templated)
     :param requirements: pip requirements that are logged with the model (templated)
     """
 

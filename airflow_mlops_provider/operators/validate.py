@@ -57,7 +57,8 @@ class ValidateOperator(StepOperator):
         """Leave the verdict as XCom, tell, and fail with the one line that says what and where."""
         from airflow_mlops_provider.contracts.validate import ValidateResult
 
-        line = f"batch {result.get('batch')} refused: {ValidateResult.model_validate(result).refusal()}"
+        found = ValidateResult.model_validate(result)
+        line = f"{f'batch {found.batch} ' if found.batch else ''}refused: {found.refusal()}"
         context["ti"].xcom_push("return_value", result)
         self.tell("refused", line, context)
         raise Refused(line)

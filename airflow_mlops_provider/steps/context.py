@@ -70,10 +70,16 @@ class StepContext:
         )
 
     def storage_options(self, conn_id: str) -> dict[str, Any]:
-        """Return a connection as fsspec's options: `extra`, and login and password under S3's names."""
+        """Return a connection as fsspec's options: `extra`, and login, password and region under S3's names."""
         fields = self.connection(conn_id)
-        named = {"key": fields.get("login"), "secret": fields.get("password")}
-        return {**(fields.get("extra") or {}), **{key: value for key, value in named.items() if value}}
+        extra = dict(fields.get("extra") or {})
+        region = extra.pop("region_name", None)
+        named = {
+            "key": fields.get("login"),
+            "secret": fields.get("password"),
+            "client_kwargs": {**extra.get("client_kwargs", {}), "region_name": region} if region else None,
+        }
+        return {**extra, **{key: value for key, value in named.items() if value}}
 
     def lake(self, spec: StepSpec) -> Lake:
         """Return the lake that the spec names."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -40,8 +39,11 @@ def query_tables(
     except ImportError:
         raise MissingExtraError("sqlalchemy", "lake") from None
     engine = _engine(name, conn_id, context)
-    query = sa.text(statement) if isinstance(statement, str) else statement
-    params = {key: value for key, value in (bound or {}).items() if key in query.compile().params}
+    query: Any = statement  # an Executable, and a TextClause has more
+    params: dict[str, Any] = {}
+    if isinstance(statement, str):
+        query = sa.text(statement)
+        params = {key: value for key, value in (bound or {}).items() if key in query.compile().params}
     try:
         connection = engine.connect().execution_options(stream_results=True)
     except sa.exc.DBAPIError as exc:
@@ -91,7 +93,7 @@ def _array(name: str, column: str, values: tuple[Any, ...], known: pa.Schema | N
             # The digits of this part's values say nothing about the column's.
             return pa.array(values, kept or pa.decimal128(_DIGITS, array.type.scale))
         if kept is not None and pa.types.is_integer(array.type) and _is_number(kept):
-            return pa.array([Decimal(v) if v is not None else v for v in values] if pa.types.is_decimal(kept) else values, kept)
+            return array.cast(kept)
         return array
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as exc:
         raise DataError(f"{name}: column {column!r}: {exc}; cast it in the query") from exc

@@ -10,6 +10,7 @@ import pyarrow as pa
 from airflow_mlops_provider.contracts.base import DatasetRef
 from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.database import query_tables
 from airflow_mlops_provider.steps.lake import Lake
 from airflow_mlops_provider.steps.sql import identifier, literal
 
@@ -36,36 +37,28 @@ def within(bundle: str, ref: DatasetRef) -> DatasetRef:
 
 
 def _parquet(con: duckdb.DuckDBPyConnection, name: str, path: str, lake: Lake) -> None:
-    if "://" in path:
-        import pyarrow.dataset as ds
-
-        filesystem, target = lake.filesystem(path)
-        con.register(name, ds.dataset(target, filesystem=filesystem, format="parquet"))
-        return
     try:
-        con.execute(f"create or replace view {identifier(name)} as select * from read_parquet({literal(path)})")
-    except duckdb.IOException as exc:
+        if "://" in path:
+            import pyarrow.dataset as ds
+
+            filesystem, target = lake.filesystem(path)
+            con.register(name, ds.dataset(target, filesystem=filesystem, format="parquet"))
+        else:
+            con.execute(f"create or replace view {identifier(name)} as select * from read_parquet({literal(path)})")
+    except (duckdb.IOException, FileNotFoundError) as exc:
         raise DataError(f"no Parquet file at {path!r}") from exc
+    except (duckdb.InvalidInputException, pa.ArrowInvalid) as exc:
+        raise DataError(f"{path!r} is not Parquet: {exc}") from exc
 
 
 def _sql(ref: DatasetRef, context: StepContext) -> pa.Table:
-    """Return a table or a query's rows; a name without white space is a table, and is quoted."""
+    """Return a table's or a query's rows; a name without white space is a table, and is quoted."""
     import sqlalchemy as sa
 
     if not ref.conn_id:
         raise DataError(f"dataset {ref.name!r} of kind sql needs conn_id")
-    engine = sa.create_engine(context.sqlalchemy_url(ref.conn_id))
     is_query = any(c.isspace() for c in ref.name)
-    statement = sa.text(ref.name) if is_query else sa.select(sa.text("*")).select_from(sa.table(ref.name))
-    try:
-        with engine.connect() as connection:
-            result = connection.execute(statement)
-            columns = list(result.keys())
-            parts = [pa.Table.from_pylist([dict(r) for r in rows]) for rows in result.mappings().partitions(65_536)]
-    except sa.exc.SQLAlchemyError as exc:
-        raise DataError(f"dataset {ref.name!r}: {type(exc).__name__}: {getattr(exc, 'orig', '')}") from None
-    finally:
-        engine.dispose()
-    if not parts:
-        return pa.table({name: pa.array([], pa.string()) for name in columns})
-    return pa.concat_tables(parts, promote_options="permissive").select(columns)
+    schema, _, table = ref.name.rpartition(".")
+    whole = sa.select(sa.text("*")).select_from(sa.table(table, schema=schema or None))
+    parts = list(query_tables(f"dataset {ref.name!r}", ref.name if is_query else whole, ref.conn_id, context))
+    return pa.concat_tables(parts, promote_options="permissive")

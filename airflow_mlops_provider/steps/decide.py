@@ -19,13 +19,13 @@ __all__ = ["decide"]
 def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
     """Decide for each labelled batch that has no decision yet, in data time, and record each decision once.
 
-    `training` is the newest decision where it asks for a training that has not ended, also one that an earlier
+    `training` is the newest decision that asks for a training, if that has not ended, also one that an earlier
     try recorded before it died: the training's run is found by its id, so to ask twice starts one.
     """
     lake = context.lake(spec)
     ledger = DecisionLedger(lake, spec.pipeline)
     monitoring = Monitoring(lake, spec.pipeline)
-    champion = PromotionLedger(lake, spec.model).champion()
+    champion = PromotionLedger(lake, spec.model, spec.alias).champion()
     decisions = ledger.decisions()
     decided = {d.batch for d in decisions}
     observations: list[Observation] = []
@@ -45,13 +45,13 @@ def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
             spec.retrain,
             pipeline=spec.pipeline,
             champion=champion.version if champion else None,
-            running=_running(decisions, concluded),
+            running=_running(decisions, made, concluded),
         )
         if ledger.add(decision):
             context.say(f"{row.batch.id}: {decision.decision}: {decision.reason}")
         decisions.append(decision)
         made.append(decision)
-    return DecideResult(decisions=tuple(made), training=_due(decisions, concluded))
+    return DecideResult(decisions=tuple(made), training=_due(decisions, made, concluded))
 
 
 def _observation(row: BatchRow, line: Json | None, drift: Json | None, champion: Promotion | None) -> Observation:
@@ -70,16 +70,21 @@ def _observation(row: BatchRow, line: Json | None, drift: Json | None, champion:
     )
 
 
-def _due(decisions: list[Decision], concluded: set[str]) -> Decision | None:
-    newest = max(decisions, key=lambda d: d.at, default=None)
-    asks = newest is not None and newest.decision == "retrain" and newest.batch not in concluded
-    return newest if asks else None
+def _due(decisions: list[Decision], made: list[Decision], concluded: set[str]) -> Decision | None:
+    # Not only the newest decision: later batches of one call, or of a retry, may say wait or none.
+    asked = [d for d in (made if _training(made) else decisions) if d.decision == "retrain"]
+    newest = max(asked, key=lambda d: d.at, default=None)
+    return newest if newest is not None and newest.batch not in concluded else None
 
 
-def _running(decisions: list[Decision], concluded: set[str]) -> str | None:
-    """Return the id of a training that the decision just before asked for and that has not ended.
+def _running(decisions: list[Decision], made: list[Decision], concluded: set[str]) -> str | None:
+    """Return the id of a training that was asked for in this call or by the decision before, and has not ended.
 
     One that has not ended by the decision after is taken for dead: it must not block for ever.
     """
-    last = decisions[-1] if decisions else None
-    return last.id if last and last.decision == "retrain" and last.batch not in concluded else None
+    last = _training(made) or _training(decisions[-1:])
+    return last.id if last and last.batch not in concluded else None
+
+
+def _training(decisions: list[Decision]) -> Decision | None:
+    return next((d for d in reversed(decisions) if d.decision == "retrain"), None)

@@ -17,6 +17,7 @@ from airflow_mlops_provider.contracts.evaluate import (
     SliceResult,
 )
 from airflow_mlops_provider.contracts.promote import Promotion
+from airflow_mlops_provider.contracts.train import TrainResult
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.gate import compare
@@ -41,10 +42,10 @@ def evaluate(spec: EvaluateSpec, context: StepContext) -> EvaluateResult:
     absolute bounds count; with one and no such row the challenger is refused, and the reason says so.
     """
     client = models.connect(context)
-    champion = PromotionLedger(context.lake(spec), spec.model).champion()
+    champion = PromotionLedger(context.lake(spec), spec.model, spec.alias).champion()
     trained = spec.challenger
     rows = LabelledSet(context.lake(spec), spec.dataset, until=trained.until, versions=dict(trained.versions))
-    since = _since(trained.holdout_start or trained.fitted_until, champion)
+    since = _since(trained, champion)
     view = rows.select("judged", since=since)
     data = rows.data(view)
     if not len(data.y):
@@ -131,11 +132,11 @@ class _Judged:
         return _ordered(self.rows, "judged", identifier(column))
 
 
-def _since(start: datetime | None, champion: Promotion | None) -> datetime | None:
+def _since(trained: TrainResult, champion: Promotion | None) -> datetime | None:
     """Return the first moment that neither model has seen."""
-    later = [start] if start else []
-    if champion is not None and champion.fitted_until is not None:
-        later.append(champion.fitted_until + timedelta(microseconds=1))
+    seen = [champion.fitted_until if champion else None, None if trained.holdout_start else trained.fitted_until]
+    later = [last + timedelta(microseconds=1) for last in seen if last is not None]
+    later += [trained.holdout_start] if trained.holdout_start else []
     return max(later).astimezone(UTC) if later else None
 
 

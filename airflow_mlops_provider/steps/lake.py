@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     from deltalake import DeltaTable
 
-__all__ = ["BATCH_COLUMN", "Lake", "Written", "check_schema"]
+__all__ = ["BATCH_COLUMN", "Lake", "Written", "check_schema", "check_storable"]
 
 # Names the batch that a row came with: file statistics on it prune, so tables need no partitions.
 BATCH_COLUMN = "_batch"
@@ -170,7 +170,10 @@ class Lake:
         """Return fsspec's file system of the root's store, and `path` as it names it."""
         import fsspec
 
-        return fsspec.core.url_to_fs(path, **self._fsspec_options())  # type: ignore[no-any-return]  # untyped
+        filesystem, target = fsspec.core.url_to_fs(path, **self._fsspec_options())
+        # Listings are remembered by the process: what another one wrote or removed since would stay unseen.
+        filesystem.invalidate_cache()
+        return filesystem, target
 
     def source(self, path: str) -> Any:
         """Return a seekable file below the root, opened for reading."""
@@ -235,6 +238,25 @@ def check_schema(table: str, known: pa.Schema, given: pa.Schema, policy: str) ->
     return bool(new or missing)
 
 
+def check_storable(table: str, schema: pa.Schema) -> None:
+    """Raise DataError if the lake keeps no such type."""
+    wrong = [f"{f.name}: {f.type}" for f in schema if _is_foreign(f.type)]
+    if wrong:
+        raise DataError(f"{table}: Delta keeps no such type: {'; '.join(wrong)}; give it as a number or as text")
+
+
+def _is_foreign(kind: pa.DataType) -> bool:
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return (
+        pa.types.is_duration(kind)
+        or pa.types.is_time(kind)
+        or pa.types.is_float16(kind)
+        or pa.types.is_interval(kind)
+        or isinstance(kind, pa.BaseExtensionType)
+        or any(map(_is_foreign, inner))
+    )
+
+
 def _storable(rows: pa.Table | pa.RecordBatchReader) -> pa.Table | pa.RecordBatchReader:
     """Return the rows in the types that Delta keeps; a cast that would lose something is Arrow's error."""
     schema = pa.schema([pa.field(f.name, _stored(f.type)) for f in rows.schema])
@@ -251,6 +273,8 @@ def _stored(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", tz="UTC" if kind.tz else None)
+    if pa.types.is_date(kind):
+        return pa.date32()
     if pa.types.is_unsigned_integer(kind):
         # Delta has no unsigned types; a value that does not fit is Arrow's error.
         return {8: pa.int16(), 16: pa.int32()}.get(kind.bit_width, pa.int64())

@@ -157,7 +157,19 @@ def _addressed(spec: PromoteSpec, client: MlflowClient, context: StepContext) ->
         return str(client.get_model_version_by_alias(spec.model, rest[1:]).version)
     if not own and rest.startswith("/"):
         return rest[1:]
-    return _version(client, spec.model, uri, spec.trained.run_id if spec.trained else None, context.run_key, {})
+    run_id = spec.trained.run_id if spec.trained else None
+    return _version(client, spec.model, _stored(client, uri), run_id, context.run_key, {})
+
+
+def _stored(client: MlflowClient, uri: str) -> str:
+    """Return where the model of a `runs:/` address lies: a version of that address itself could not be loaded."""
+    if not uri.startswith("runs:/"):
+        return uri
+    from mlflow.models import get_model_info
+
+    found = get_model_info(uri).model_id
+    run_id, _, path = uri.removeprefix("runs:/").partition("/")
+    return f"models:/{found}" if found else f"{client.get_run(run_id).info.artifact_uri}/{path}"
 
 
 def _version(client: MlflowClient, model: str, uri: str, run_id: str | None, run_key: str, tags: dict[str, str]) -> str:

@@ -33,8 +33,8 @@ class PromotionLedger:
 
     def __init__(self, lake: Lake, model: str, alias: str = "champion") -> None:
         self.lake = lake
-        self.table = f"_ledgers/promotions/{model}"
-        self.app = f"{model}/{alias}"
+        self.table = f"_ledgers/promotions/{model}@{alias}"
+        self.app = "promotion"
 
     def history(self) -> list[Promotion]:
         """Return every promotion in order."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,18 +14,19 @@ import pyarrow as pa
 
 from airflow_mlops_provider.contracts.base import Batch
 from airflow_mlops_provider.contracts.ingest import Source
-from airflow_mlops_provider.exceptions import DataError
+from airflow_mlops_provider.exceptions import DataError, TransientError
 from airflow_mlops_provider.steps.context import StepContext, load_function
 from airflow_mlops_provider.steps.database import query_tables
 
 __all__ = ["read_source"]
 
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".json": "jsonl"}
-_COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
+_COMPRESSED = {".gz", ".bz2", ".xz"}
 _ROWS = 65_536
 # CSV and JSON Lines say no types: they are those of the first block, so it is a large one.
 _BLOCK_BYTES = 16 << 20
-_UNREADABLE = (pa.ArrowInvalid, FileNotFoundError, PermissionError, IsADirectoryError, EOFError, zlib.error)
+# Of a file system's errors those that a retry does not get past; Arrow's and gzip's own have no number.
+_LASTING = {None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR}
 
 
 def read_source(
@@ -48,8 +51,17 @@ def read_source(
     elif source.files:
         yield from _files(name, source, batch, context, bundle, known)
     else:
-        bound = {"start": batch.start, "end": batch.end, "cursor": cursor}
-        yield from query_tables(name, str(source.sql), str(source.conn_id), context, bound=bound, known=known)
+        yield from _query(name, source, batch, context, known, cursor)
+
+
+def _query(
+    name: str, source: Source, batch: Batch, context: StepContext, known: pa.Schema | None, cursor: Any
+) -> Iterator[pa.Table]:
+    bound = {"start": batch.start, "end": batch.end, "cursor": cursor}
+    for table in query_tables(name, str(source.sql), str(source.conn_id), context, bound=bound, known=known):
+        if not table.num_rows and known is None:
+            raise DataError(f"{name}: the query gives no row for {batch.id}, and nothing earlier tells its types")
+        yield table
 
 
 def _call(name: str, function: Callable[..., Any], batch: Batch, context: StepContext) -> Iterator[pa.Table]:
@@ -89,16 +101,29 @@ def _files(
     filesystem, pattern = fsspec.core.url_to_fs(address, **options)
     # Listings are remembered by the process: a file that came since would stay unseen.
     filesystem.invalidate_cache()
-    paths = sorted(filesystem.glob(pattern))
+    with _readable(f"{name}: {address!r} cannot be listed"):
+        paths = sorted(filesystem.glob(pattern))
     if not paths:
         raise DataError(f"{name}: no file matches {address!r}")
     for path in paths:
         form = source.format or _form(name, path)
-        try:
-            with filesystem.open(path, "rb", compression=None if form == "parquet" else "infer") as file:
-                yield from _READERS[form](file, known)
-        except _UNREADABLE as exc:
-            raise DataError(f"{name}: {path} is not readable as {form}: {exc}") from exc
+        compression = None if form == "parquet" else "infer"
+        with (
+            _readable(f"{name}: {path} is not readable as {form}"),
+            filesystem.open(path, "rb", compression=compression) as file,
+        ):
+            yield from _READERS[form](file, known)
+
+
+@contextmanager
+def _readable(wrong: str) -> Iterator[None]:
+    """Say `wrong` of what a file or its store raises: DataError, or TransientError where a retry may help."""
+    try:
+        yield
+    except (pa.ArrowInvalid, EOFError, zlib.error) as exc:
+        raise DataError(f"{wrong}: {exc}") from exc
+    except OSError as exc:
+        raise (DataError if exc.errno in _LASTING else TransientError)(f"{wrong}: {exc}") from exc
 
 
 def _form(name: str, path: str) -> str:

@@ -13,6 +13,7 @@ from airflow_mlops_provider.steps.history import DecisionLedger
 from airflow_mlops_provider.steps.lake import Lake
 from include.demo import summary
 from include.demo.airflow_api import DONE, AirflowApi
+from include.demo.closing_check import online_store_equals_lake
 from include.demo.services import HOME, LOGIN, Services
 
 ZONE = ZoneInfo("America/New_York")
@@ -104,6 +105,7 @@ class Demo:
         """Write and print the summary; return whether each run ended as expected."""
         runs = [self._run_row(run) for run in self.api.runs()]
         print("\n" + summary.write(HOME, summary.monthly_rows(self.lake, self.batches), runs))
+        print(f"online store: {online_store_equals_lake()} carriers read back through Feast, equal to the lake")
         self._print_seconds()
         print(f"elapsed {time.monotonic() - self.started:.0f} s, at most {self.peak_mb:.0f} MiB resident in all")
         wrong = [run for run in runs if run["state"] != run["expected_state"]]

@@ -10,13 +10,14 @@ DONE = {"success", "failed"}
 
 
 class AirflowApi:
-    def __init__(self, url):
+    def __init__(self, url, login=LOGIN):
         self.url = url
+        self.user = login
         self.client = httpx.Client(base_url=f"{url}/api/v2", timeout=30)
         self.login()
 
     def login(self):
-        answer = httpx.post(f"{self.url}/auth/token", json=LOGIN, timeout=30)
+        answer = httpx.post(f"{self.url}/auth/token", json=self.user, timeout=30)
         answer.raise_for_status()
         self.client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

@@ -20,11 +20,17 @@ START_TIMEOUT_S = 180
 
 
 class Services:
-    """Airflow standalone and an MLflow server as child processes of this one."""
+    """Airflow standalone and an MLflow server as child processes of this one.
 
-    def __init__(self, incident):
+    `home` is the folder of everything that they write, `bundle` the one that Airflow reads DAGs from, `roles` those
+    of Airflow's users, each with its name as password; `settings` go over Airflow's here, by `SECTION__KEY`.
+    """
+
+    def __init__(self, incident="", *, home=HOME, bundle=ROOT, roles=None, settings=None):
+        self.home, self.bundle = home, bundle
+        self.roles = roles or {LOGIN["username"]: "admin"}
         self.ports = {"airflow": _free_port(8080), "mlflow": _free_port(5000)}
-        self.environment = self._environment(incident)
+        self.environment = self._environment(incident, settings or {})
         self.processes = []
 
     def url(self, name):
@@ -55,7 +61,7 @@ class Services:
     def check_alive(self):
         for name, process in zip(("mlflow", "airflow"), self.processes, strict=True):
             if process.poll() is not None:
-                raise SystemExit(f"{name} ended with {process.returncode}; see {HOME / 'logs' / name}.log")
+                raise SystemExit(f"{name} ended with {process.returncode}; see {self.home / 'logs' / name}.log")
 
     def _family(self):
         for process in self.processes:
@@ -65,12 +71,13 @@ class Services:
             except psutil.NoSuchProcess:
                 continue
 
-    def _environment(self, incident):
+    def _environment(self, incident, settings):
+        home = self.home
         mlflow = {"conn_type": "mlflow", "host": self.url("mlflow")}
         bundle = {
             "name": "flights",
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-            "kwargs": {"path": str(ROOT)},
+            "kwargs": {"path": str(self.bundle)},
         }
         airflow = {
             "API__PORT": self.ports["airflow"],
@@ -80,21 +87,21 @@ class Services:
             "CORE__EXECUTOR": "LocalExecutor",
             "CORE__LOAD_EXAMPLES": False,
             "CORE__PARALLELISM": 2,
-            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": HOME / "airflow" / "passwords.json",
-            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{LOGIN['username']}:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "airflow" / "passwords.json",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in self.roles.items()),
             "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
             "DAG_PROCESSOR__REFRESH_INTERVAL": 3600,
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME / 'airflow' / 'airflow.db'}",
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow' / 'airflow.db'}",
             "LOGGING__LOGGING_LEVEL": "INFO",
             "MLOPS__ENVIRONMENT": "demo",
-            "MLOPS__LAKE": HOME / "lake",
+            "MLOPS__LAKE": home / "lake",
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
             "USAGE_DATA_COLLECTION__ENABLED": False,
             # A deferral or a short task is noticed within a second instead of five.
             "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
         }
         ours = {
-            "AIRFLOW_HOME": HOME / "airflow",
+            "AIRFLOW_HOME": home / "airflow",
             "AIRFLOW_CONN_MLFLOW_DEFAULT": json.dumps(mlflow),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -108,37 +115,38 @@ class Services:
         }
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "MLFLOW", "INCIDENT"))}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
-        return kept | {f"AIRFLOW__{k}": str(v) for k, v in airflow.items()} | {k: str(v) for k, v in ours.items()}
+        airflow = {f"AIRFLOW__{key}": value for key, value in (airflow | settings).items()}
+        return kept | {key: str(value) for key, value in (airflow | ours).items()}
 
     def _prepare(self):
-        if HOME.exists():
-            print(f"starting afresh: {HOME.relative_to(ROOT)}/ of an earlier run is removed")
-            shutil.rmtree(HOME)
+        if self.home.exists():
+            print(f"starting afresh: {self.home.name}/ of an earlier run is removed")
+            shutil.rmtree(self.home)
         for folder in ("airflow", "lake", "logs", "mlflow"):
-            (HOME / folder).mkdir(parents=True)
-        passwords = HOME / "airflow" / "passwords.json"
-        passwords.write_text(json.dumps({LOGIN["username"]: LOGIN["password"]}))
+            (self.home / folder).mkdir(parents=True)
+        passwords = self.home / "airflow" / "passwords.json"
+        passwords.write_text(json.dumps({name: name for name in self.roles}))
 
     def _mlflow_arguments(self):
         return [
             "--port", str(self.ports["mlflow"]),
             "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{HOME / 'mlflow' / 'mlflow.db'}",
-            "--artifacts-destination", str(HOME / "mlflow" / "artifacts"),
+            "--backend-store-uri", f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}",
+            "--artifacts-destination", str(self.home / "mlflow" / "artifacts"),
         ]  # fmt: skip
 
     def _run(self, command):
-        log = HOME / "logs" / "setup.log"
+        log = self.home / "logs" / "setup.log"
         with log.open("ab") as sink:
-            done = subprocess.run(command, env=self.environment, cwd=HOME, stdout=sink, stderr=sink, check=False)
+            done = subprocess.run(command, env=self.environment, cwd=self.home, stdout=sink, stderr=sink, check=False)
         if done.returncode:
             raise SystemExit(f"{' '.join(command[-3:])} failed; see {log}")
 
     def _spawn(self, name, command):
-        with (HOME / "logs" / f"{name}.log").open("ab") as sink:
+        with (self.home / "logs" / f"{name}.log").open("ab") as sink:
             # A session of its own: Ctrl-C reaches the driver alone, which then ends these in order.
             process = subprocess.Popen(
-                command, env=self.environment, cwd=HOME, stdout=sink, stderr=sink, start_new_session=True
+                command, env=self.environment, cwd=self.home, stdout=sink, stderr=sink, start_new_session=True
             )
         self.processes.append(process)
 
@@ -153,7 +161,7 @@ class Services:
             if any(process.poll() is not None for process in self.processes):
                 break
             time.sleep(0.5)
-        raise SystemExit(f"{name} did not answer at {self.url(name)}; see {HOME / 'logs' / name}.log")
+        raise SystemExit(f"{name} did not answer at {self.url(name)}; see {self.home / 'logs' / name}.log")
 
 
 def _end(process):

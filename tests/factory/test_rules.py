@@ -172,8 +172,10 @@ def test_validate_and_performance_must_find_what_they_are_about(errors: Errors) 
         ),
         (
             "schedule: daily, drift: {current: {name: v}}",
-            "monitoring.schedule: 'daily' is no schedule: write one of @hourly, @daily, @weekly, @monthly, @quarterly, "
-            "@yearly, or five cron fields",
+            (
+                "monitoring.schedule: 'daily' is no schedule: write one of @hourly, @daily, @weekly, @monthly, "
+                "@quarterly, @yearly, or five cron fields"
+            ),
         ),
         (
             "schedule: '@daily', reconcile: '@daily', drift: {current: {name: v}}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
@@ -54,3 +55,19 @@ def test_what_is_given_comes_first_and_an_empty_interval_is_no_batch():
     assert batch_of({"id": "a"}, empty, "UTC") == {"id": "a"}
     assert batch_of(None, empty, "UTC") is None
     assert batch_of(None, {}, "UTC") is None
+
+
+def test_who_woke_a_run_says_its_batch():
+    def event(*days):
+        interval = [datetime(2013, 4, day, tzinfo=UTC) for day in days] or [None, None]
+        return SimpleNamespace(
+            source_dag_run=SimpleNamespace(data_interval_start=interval[0], data_interval_end=interval[1])
+        )
+
+    by_hand = SimpleNamespace(source_dag_run=None)
+    woken = {"data_interval_start": None, "triggering_asset_events": {"a": [event(3, 4), by_hand], "b": [event(1, 2)]}}
+    assert batch_of(None, woken, "UTC") == batch_from_interval(
+        datetime(2013, 4, 1, tzinfo=UTC), datetime(2013, 4, 4, tzinfo=UTC), "UTC"
+    )
+    for useless in ([by_hand], [event()], [event(5, 5)]):
+        assert batch_of(None, {"triggering_asset_events": {"a": useless}}, "UTC") is None

@@ -48,7 +48,10 @@ def test_without_a_batch_it_says_the_way_out(run_dag, runner, connect, capsys):
     run = run_dag(INGEST.format(schedule="'@monthly'", more=""), logical_date=datetime(2013, 4, 1, tzinfo=UTC))
     assert run.tasks == {"ingest": "failed"}
     assert not runner.requests
-    assert "ingest: no batch: this DAG run has no data interval. Schedule the DAG with" in capsys.readouterr().out
+    assert (
+        "ingest: no batch: this DAG run has no data interval, nor has one whose asset woke it. Schedule"
+        in capsys.readouterr().out
+    )
 
 
 def test_an_unknown_connection_is_named_before_the_step_runs(run_dag, runner, capsys):

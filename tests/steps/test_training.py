@@ -1,97 +1,20 @@
 """Train, evaluate, register, promote, score, measure, roll back: real MLflow, models of known worth."""
 
-import dataclasses
-from datetime import timedelta
-
 import numpy as np
 import pytest
 
 from airflow_mlops_provider.contracts.adopt import AdoptSpec
 from airflow_mlops_provider.contracts.base import DatasetRef
-from airflow_mlops_provider.contracts.evaluate import EvaluateSpec, Gate
-from airflow_mlops_provider.contracts.monitor import DriftSpec, PerformanceSpec
-from airflow_mlops_provider.contracts.promote import PromoteSpec, RegisterSpec, RollbackSpec
-from airflow_mlops_provider.contracts.score import ScoreSpec
-from airflow_mlops_provider.contracts.train import TrainSpec
 from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.adopt import adopt
-from airflow_mlops_provider.steps.drift import drift
-from airflow_mlops_provider.steps.evaluate import evaluate
-from airflow_mlops_provider.steps.performance import performance
-from airflow_mlops_provider.steps.promote import promote, register
 from airflow_mlops_provider.steps.promotions import PromotionLedger
-from airflow_mlops_provider.steps.rollback import rollback
-from airflow_mlops_provider.steps.score import score
-from airflow_mlops_provider.steps.train import train
-from tests.steps.flow import DATASET, ZONE, add_month
+from tests.steps.flow import DATASET, DUMMY, ZONE, add_month
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
-
-LOGISTIC = "sklearn.linear_model.LogisticRegression"
-DUMMY = "sklearn.dummy.DummyClassifier"
-
-
-class World:
-    """The specs of one pipeline over one lake, a step a method."""
-
-    def __init__(self, lake, context):
-        self.lake, self.context = lake, context
-        self.common = {"pipeline": "p", "lake": lake.root}
-
-    def at(self, key):
-        return dataclasses.replace(self.context, run_key=key)
-
-    def train(self, key, estimator=LOGISTIC, **kwargs):
-        spec = {"model": "m", "dataset": DATASET, "estimator": estimator, "holdout": timedelta(days=10)}
-        spec["timezone"] = ZONE.key
-        return train(TrainSpec(**self.common, **{**spec, **kwargs}), self.at(f"{key}/train"))
-
-    def evaluate(self, key, trained, **kwargs):
-        gate = {"log_loss": Gate(vs_champion="better", alpha=0.1)}
-        spec = {"model": "m", "challenger": trained, "dataset": DATASET, "timezone": ZONE.key, "gates": gate}
-        return evaluate(EvaluateSpec(**self.common, **{**spec, **kwargs}), self.at(f"{key}/evaluate"))
-
-    def register(self, key, trained, verdict):
-        return register(RegisterSpec(**self.common, model="m", trained=trained, verdict=verdict), self.at(key))
-
-    def promote(self, key, trained, verdict, version):
-        spec = PromoteSpec(**self.common, model="m", version=version, trained=trained, verdict=verdict)
-        return promote(spec, self.at(f"{key}/promote"))
-
-    def champion(self, key, **kwargs):
-        """Train, judge, register and promote, whatever the verdict."""
-        trained = self.train(key, **kwargs)
-        verdict = self.evaluate(key, trained)
-        made = self.register(key, trained, verdict)
-        return self.promote(key, trained, verdict, made.version)
-
-    def score(self, **kwargs):
-        spec = {"model": "m", "dataset": "entities", "event_timestamp": "at", "unique_key": ("id",)}
-        return score(ScoreSpec(**self.common, **{**spec, **kwargs}), self.at("score"))
-
-    def performance(self):
-        spec = PerformanceSpec(
-            **self.common, model="m", labels="labels", target="late", unique_key=("id",), event_timestamp="at"
-        )
-        return performance(spec, self.at("performance"))
-
-    def rollback(self, key, **kwargs):
-        return rollback(RollbackSpec(**self.common, model="m", **kwargs), self.at(key))
-
-    def drift(self):
-        spec = DriftSpec(**self.common, model="m", dataset="entities", event_timestamp="at", report=False)
-        return drift(spec, self.at("drift"))
-
-
-@pytest.fixture
-def world(lake, context):
-    for month in (1, 2):
-        add_month(lake, month)
-    return World(lake, context)
 
 
 def test_same_inputs_and_seed_give_the_same_predictions(world):
@@ -154,27 +77,24 @@ def test_a_better_challenger_passes(world):
     assert better.champion_sequence == 1
 
 
-def test_a_worse_challenger_is_refused(world):
-    world.champion("a", refit=True)
-    add_month(world.lake, 3)
-    worse = world.evaluate("b", world.train("b", estimator=DUMMY))
+def test_a_worse_challenger_is_refused(watched):
+    add_month(watched.lake, 3)
+    worse = watched.evaluate("b", watched.train("b", estimator=DUMMY))
     assert worse.verdict == "refused"
     assert worse.gates[0].gain < 0
 
 
-def test_without_rows_that_neither_saw_the_challenger_is_refused(world):
-    world.champion("a", refit=True)
-    verdict = world.evaluate("b", world.train("b"))
+def test_without_rows_that_neither_saw_the_challenger_is_refused(watched):
+    verdict = watched.evaluate("b", watched.train("b"))
     assert verdict.verdict == "refused"
     assert "champion version 1 has seen all of them" in verdict.reason
 
 
-def test_a_refused_challenger_is_registered_as_it_was_judged(world):
-    world.champion("a", refit=True)
-    trained = world.train("b", refit=True)
-    made = world.register("b", trained, world.evaluate("b", trained))
+def test_a_refused_challenger_is_registered_as_it_was_judged(watched):
+    trained = watched.train("b", refit=True)
+    made = watched.register("b", trained, watched.evaluate("b", trained))
     assert made.run_id == trained.run_id
-    tags = models.connect(world.context).get_model_version("m", made.version).tags
+    tags = models.connect(watched.context).get_model_version("m", made.version).tags
     assert tags["mlops.verdict"] == "refused"
     assert "has seen all of them" in tags["mlops.reason"]
 
@@ -203,49 +123,46 @@ def test_scoring_begins_after_the_fit_and_goes_in_order_once(world):
     assert all(0 < p < 1 for p in predictions["prediction"])
 
 
-def test_parts_do_not_change_the_predictions(world):
-    world.champion("a", refit=True)
-    add_month(world.lake, 3)
-    world.score(batch_rows=2048)
-    x = world.lake.read("entities").to_pandas().query("_batch == '2013-03-01'").set_index("id")
-    model = models.load(models.version_uri(models.connect(world.context), "m", "1"))
+def test_parts_do_not_change_the_predictions(watched):
+    add_month(watched.lake, 3)
+    watched.score(batch_rows=2048)
+    x = watched.lake.read("entities").to_pandas().query("_batch == '2013-03-01'").set_index("id")
+    model = models.load(models.version_uri(models.connect(watched.context), "m", "1"))
     expected = dict(zip(x.index, models.predict(model, x[["size", "colour"]]), strict=True))
-    got = world.lake.read("predictions/m").to_pydict()
+    got = watched.lake.read("predictions/m").to_pydict()
     np.testing.assert_allclose(got["prediction"], [expected[i] for i in got["id"]])
 
 
-def test_rows_without_an_outcome_are_scored_and_not_measured(world):
-    world.champion("a", refit=True)
-    add_month(world.lake, 3, labels=False)
-    world.score()
-    assert world.performance().batches == ()
-    table = add_month(world.lake, 3)
-    measured = world.performance().batches[0]
+def test_rows_without_an_outcome_are_scored_and_not_measured(watched):
+    add_month(watched.lake, 3, labels=False)
+    watched.score()
+    assert watched.performance().batches == ()
+    table = add_month(watched.lake, 3)
+    measured = watched.performance().batches[0]
     assert (measured.rows, measured.labelled) == (table.num_rows, table.num_rows)
     assert measured.metrics["roc_auc"].value > 0.7
     assert measured.metrics["log_loss"].blocks == 31
-    assert world.performance().batches == ()
+    assert watched.performance().batches == ()
 
 
-def test_a_worse_champion_is_rolled_back_once(world):
-    world.champion("good", refit=True)
-    add_month(world.lake, 3)
-    world.score()
-    world.champion("bad", estimator=DUMMY, refit=True)
-    add_month(world.lake, 4)
-    scored = world.score().batches[0]
+def test_a_worse_champion_is_rolled_back_once(watched):
+    add_month(watched.lake, 3)
+    watched.score()
+    watched.champion("bad", estimator=DUMMY, refit=True)
+    add_month(watched.lake, 4)
+    scored = watched.score().batches[0]
     assert (scored.version, scored.shadow_version) == ("2", "1")
-    measured = world.performance().batches[-1]
+    measured = watched.performance().batches[-1]
     assert measured.shadow_difference.value > 0
-    done = world.rollback("judge/2013-04-01")
+    done = watched.rollback("judge/2013-04-01")
     assert done.rolled_back
     assert "worse in probation: loss is +0." in done.reason
-    champion = PromotionLedger(world.lake, "m").champion()
+    champion = PromotionLedger(watched.lake, "m").champion()
     assert (champion.version, champion.kind, champion.former) == ("1", "rollback", "2")
-    client = models.connect(world.context)
+    client = models.connect(watched.context)
     assert str(client.get_model_version_by_alias("m", "champion").version) == "1"
     assert client.get_model_version("m", "2").tags["mlops.rolled_back"] == done.reason
-    assert not world.rollback("again").rolled_back
+    assert not watched.rollback("again").rolled_back
 
 
 def test_a_better_champion_stays_and_probation_ends(world):
@@ -262,14 +179,13 @@ def test_a_better_champion_stays_and_probation_ends(world):
     assert done.reason.startswith("version 2 stays: loss is -0.")
 
 
-def test_drift_is_measured_against_the_version_that_scored(world):
-    world.champion("a", refit=True)
-    add_month(world.lake, 3)
-    world.score()
-    (quiet,) = world.drift().batches
+def test_drift_is_measured_against_the_version_that_scored(watched):
+    add_month(watched.lake, 3)
+    watched.score()
+    (quiet,) = watched.drift().batches
     assert {c.column for c in quiet.columns} == {"size", "colour", "prediction"}
     assert quiet.version == "1"
-    assert world.drift().batches == ()
+    assert watched.drift().batches == ()
 
 
 def test_a_model_that_exists_is_adopted_and_then_watched(world):

@@ -1,0 +1,42 @@
+"""A suite's claims as one aggregate query, without names, reasons or quarantine: the least that checks them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["query"]
+
+
+def query(suite: dict[str, Any]) -> str:
+    """Return a query of `batch` with one figure a claim of the suite (those on the columns' names have none)."""
+    parts = [part for claim in suite["expectations"] if (part := _figure(claim["type"], claim["kwargs"]))]
+    return f"select {', '.join(parts)} from batch"
+
+
+def _figure(kind: str, given: dict[str, Any]) -> str:
+    column = given.get("column")
+    counted = {
+        "expect_column_values_to_not_be_null": f"{column} is null",
+        "expect_column_values_to_be_between": f"{column} not between {given.get('min_value')} and {given.get('max_value')}",
+        "expect_column_values_to_be_in_set": f"{column} not in {_listed(given)}",
+        "expect_column_values_to_match_regex": f"not regexp_matches({column}, '{given.get('regex')}')",
+        "expect_column_value_lengths_to_be_between": (
+            f"length({column}) not between {given.get('min_value')} and {given.get('max_value')}"
+        ),
+    }
+    if kind in counted:
+        return f"count(*) filter (where {counted[kind]})"
+    if kind == "unexpected_rows_expectation":
+        where = given["unexpected_rows_query"].partition(" WHERE ")[2]
+        return f"count(*) filter (where {where})"
+    return {
+        "expect_table_row_count_to_be_between": "count(*)",
+        "expect_column_values_to_be_unique": f"count({column}) - count(distinct {column})",
+        "expect_compound_columns_to_be_unique": f"count(*) - count(distinct ({', '.join(given.get('column_list', ()))}))",
+        "expect_column_proportion_of_non_null_values_to_be_between": f"count({column}) / count(*)",
+        "expect_column_mean_to_be_between": f"avg({column})",
+    }.get(kind, "")
+
+
+def _listed(given: dict[str, Any]) -> str:
+    return "(" + ", ".join(f"'{v}'" if isinstance(v, str) else str(v) for v in given.get("value_set", [""])) + ")"

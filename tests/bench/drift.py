@@ -1,0 +1,87 @@
+"""Drift of a wide table against a stored profile, and against Evidently's preset on fewer rows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.measure import Side, pairs
+from tests.bench.row import Row, compared
+
+__all__ = ["rows"]
+
+NUMBERS, WORDS = 25, 5
+
+
+def rows(given: argparse.Namespace) -> Iterator[Row]:
+    """Yield the drift of `--rows` rows against a bare scan, and of `--peer-rows` rows against Evidently."""
+    for name, size, other in (("drift_profile", given.rows, "floor"), ("drift_profile_peer", given.peer_rows, "peer")):
+        with tempfile.TemporaryDirectory(prefix="bench-drift-") as folder:
+            template = Path(folder, "template")
+            _make(template, size)
+            sides = {side: Side(f"{__name__}:{side}", {}, str(template)) for side in ("ours", other)}
+            found = pairs(sides, given.repeats)
+        against = "a bare scan of every column" if other == "floor" else "Evidently's DataDriftPreset"
+        yield compared(
+            name, found, given.repeats, note=f"{size:,} rows x {NUMBERS + WORDS} columns; {other}: {against}"
+        )
+
+
+def _make(folder: Path, size: int) -> None:
+    """Write reference and current rows, half a standard deviation apart in one column, and the reference's profile."""
+    import duckdb
+
+    from airflow_mlops_provider.steps.profile import build_profile
+
+    folder.mkdir(parents=True)
+    for name, shift in (("reference", 0.0), ("current", 0.5)):
+        _write(folder / f"{name}.parquet", size, shift, seed=int(shift * 2))
+    with duckdb.connect() as con:
+        con.execute(f"create view reference as select * from '{folder}/reference.parquet'")
+        profile = build_profile(con, "reference", con.table("reference").columns, timestamp=None, timezone="UTC")
+    (folder / "profile.json").write_text(profile.model_dump_json())
+
+
+def _write(path: Path, size: int, shift: float, seed: int) -> None:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    draw = np.random.default_rng(seed)
+    numbers = {f"x{i}": draw.normal(size=size) + (shift if i == 0 else 0.0) for i in range(NUMBERS)}
+    words = {f"c{i}": pa.array(np.array(list("abcdefghij"))[draw.integers(0, 10, size)]) for i in range(WORDS)}
+    pq.write_table(pa.table({**numbers, **words}), path)
+
+
+def ours(place: Path) -> None:
+    import duckdb
+
+    from airflow_mlops_provider.contracts.profile import Profile
+    from airflow_mlops_provider.steps.alarms import drift
+    from airflow_mlops_provider.steps.profile import profile_like
+
+    reference = Profile.model_validate_json((place / "profile.json").read_bytes())
+    with duckdb.connect(config={"memory_limit": "1GB"}) as con:
+        con.execute(f"create view current_rows as select * from '{place}/current.parquet'")
+        current = profile_like(con, "current_rows", reference, timestamp=None, timezone="UTC")
+    drift(reference, current, false_alarms=0.01)
+
+
+def floor(place: Path) -> None:
+    import duckdb
+
+    columns = [c["name"] for c in json.loads((place / "profile.json").read_text())["columns"]]
+    with duckdb.connect() as con:
+        con.sql(f"select {', '.join(f'max({c})' for c in columns)} from '{place}/current.parquet'").fetchall()
+
+
+def peer(place: Path) -> None:
+    import pandas as pd
+    from evidently import Report
+    from evidently.presets import DataDriftPreset
+
+    reference, current = (pd.read_parquet(place / f"{name}.parquet") for name in ("reference", "current"))
+    Report([DataDriftPreset()]).run(current, reference).dict()

@@ -1,0 +1,144 @@
+"""Upkeep removes what nobody needs and nothing else, once in a while, beside writers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from airflow_mlops_provider.contracts.maintain import MaintainSpec
+from airflow_mlops_provider.steps.batches import BatchLedger
+from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.lake import Lake
+from airflow_mlops_provider.steps.maintain import maintain
+from tests.steps.flow import batch
+
+MONTH_S = 30 * 24 * 3600
+
+
+class World:
+    """A lake with table `t`, grown month by month."""
+
+    def __init__(self, lake) -> None:
+        self.lake = lake
+
+    def write(self, *months: int, ledger: bool = False) -> None:
+        for month in months:
+            version, _ = self.lake.write_once("t", pa.table({"id": [month]}), app=f"t/{month}")
+            if ledger:
+                BatchLedger(self.lake, "t").accept(batch(month), version=version, rows=1, run_key="r")
+
+    def maintain(self, **more):
+        spec = {"pipeline": "p", "lake": self.lake.root, "tables": ("t", "nowhere"), "every": timedelta(0), **more}
+        return maintain(MaintainSpec(**spec), StepContext("run", emit=lambda _: None))
+
+    def files(self) -> int:
+        return len(list(Path(self.lake.uri("t")).glob("**/*.parquet")))
+
+    def age(self, seconds: float = 2 * MONTH_S) -> None:
+        """Let everything that lies in the table, and what its log says of removals, be older."""
+        from deltalake import DeltaTable
+
+        for path in Path(self.lake.uri("t")).rglob("*"):
+            os.utime(path, (time.time() - seconds,) * 2)
+        log = DeltaTable(self.lake.uri("t"))
+        for path in Path(self.lake.uri("t"), "_delta_log").glob("*.json"):
+            path.write_text(_earlier(path.read_text(), seconds))
+            os.utime(path, (time.time() - seconds,) * 2)
+        assert log.version() == self.lake.version("t")
+
+
+def _earlier(text: str, seconds: float) -> str:
+    import json
+
+    lines = []
+    for line in text.splitlines():
+        action = json.loads(line)
+        if "remove" in action:
+            action["remove"]["deletionTimestamp"] -= int(seconds * 1000)
+        lines.append(json.dumps(action))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def world(lake):
+    return World(lake)
+
+
+def test_small_files_become_one_and_every_row_stays(world):
+    world.write(1, 2, 3)
+    assert world.files() == 3
+    assert world.maintain().tables == ("t",)
+    assert len(world.lake.open("t").file_uris()) == 1
+    assert sorted(world.lake.read("t")["id"].to_pylist()) == [1, 2, 3]
+
+
+def test_young_files_stay_whatever_keep_says(world):
+    world.write(1, 2)
+    orphan = Path(world.lake.uri("t")) / "of-a-writer-in-flight.parquet"
+    orphan.write_bytes(b"not committed yet")
+    assert world.maintain(keep=timedelta(0)).files_removed == 0
+    assert orphan.exists()
+    assert world.lake.read("t", 1).num_rows == 1
+
+
+def test_old_files_of_nobody_go(world):
+    world.write(1, 2)
+    (Path(world.lake.uri("t")) / "of-a-writer-that-died.parquet").write_bytes(b"never committed")
+    world.maintain()
+    world.age()
+    assert world.maintain().files_removed == 3
+    assert world.files() == 1
+    assert sorted(world.lake.read("t")["id"].to_pylist()) == [1, 2]
+
+
+def test_versions_that_a_ledger_names_stay_readable(world):
+    world.write(1, 2)
+    world.write(3, ledger=True)
+    world.maintain()
+    world.age()
+    world.maintain()
+    assert world.lake.read("t", 3).num_rows == 3
+    # Named long ago, it goes too.
+    assert world.maintain(keep=timedelta(0)).files_removed == 3
+    assert world.lake.read("t").num_rows == 3
+
+
+def test_once_a_week_is_enough(world):
+    world.write(1)
+    assert world.maintain(every=timedelta(days=7)).tables == ("t",)
+    assert world.maintain(every=timedelta(days=7)).tables == ()
+    assert world.maintain(every=timedelta(days=7), pipeline="another").tables == ("t",)
+    assert world.maintain(every=timedelta(0)).tables == ("t",)
+
+
+WRITER = """
+import os, sys, pyarrow as pa
+from airflow_mlops_provider.steps.lake import Lake
+lake = Lake(sys.argv[1])
+print("ready", flush=True)
+for number in range(40):
+    lake.write_once("t", pa.table({"id": [number]}), app=f"writer/{number}")
+os._exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_a_writer_beside_it_loses_nothing(world):
+    world.write(1)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", WRITER, world.lake.root]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as writer:
+        assert writer.stdout.readline() == b"ready\n"
+        rounds = 0
+        while writer.poll() is None:
+            assert world.maintain(keep=timedelta(0)).tables == ("t",)
+            rounds += 1
+    assert (writer.returncode, rounds > 1) == (0, True)
+    assert sorted(Lake(world.lake.root).read("t")["id"].to_pylist()) == sorted([1, *range(40)])
