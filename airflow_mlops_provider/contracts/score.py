@@ -18,7 +18,6 @@ class ScoreSpec(StepSpec):
     event_timestamp: str | None = None
     unique_key: tuple[str, ...] = ()
     feature_service: str | None = None
-    columns: tuple[str, ...] | None = None
     probation: int = Field(1, ge=0)
     batch_rows: int = Field(65_536, ge=1, description="rows in memory at a time")
 

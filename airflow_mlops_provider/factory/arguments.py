@@ -77,7 +77,7 @@ class Fill:
 
     def drift(self) -> Filled:
         """What was scored, as the training knew it."""
-        filled = self.named({"alias", "timezone"}) | self.from_dataset("feature_service", "columns", "event_timestamp")
+        filled = self.named({"alias", "timezone"}) | self.from_dataset("feature_service", "event_timestamp")
         if self.pipeline.scoring is not None:
             filled["dataset"] = (self.pipeline.scoring.dataset, ("scoring", "dataset"))
         return filled

@@ -24,7 +24,7 @@ from airflow_mlops_provider.exceptions import ConfigError  # noqa: E402
 from airflow_mlops_provider.factory.config import FactoryConfig  # noqa: E402
 from airflow_mlops_provider.factory.plan import DagPlan, PipelinePlan, SchedulePlan, plan  # noqa: E402
 from airflow_mlops_provider.factory.tasks import add_tasks, documented  # noqa: E402
-from airflow_mlops_provider.operators.bundle import bundle_of  # noqa: E402
+from airflow_mlops_provider.operators.bundle import bundle_of, folder_below  # noqa: E402
 
 __all__ = ["airflow_config", "build_dag", "build_dags"]
 
@@ -41,12 +41,16 @@ def build_dags(loader: str, *, bundle: str | Path | None = None) -> dict[str, DA
     if not files:
         raise ConfigError(f"{path.name}: no {path.stem}.yaml beside it")
     read = plan(files[0], bundle=bundle or bundle_of(path), config=airflow_config())
+    folder = folder_below(bundle, path)
     wanted = get_parsing_context().dag_id
-    return {dag.dag_id: build_dag(read, dag, loader) for dag in read.dags if wanted in (None, dag.dag_id)}
+    return {dag.dag_id: build_dag(read, dag, loader, folder) for dag in read.dags if wanted in (None, dag.dag_id)}
 
 
-def build_dag(pipeline: PipelinePlan, dag_plan: DagPlan, loader: str) -> DAG:
-    """Return one DAG of a plan; `loader` is the file in which Airflow finds it again."""
+def build_dag(pipeline: PipelinePlan, dag_plan: DagPlan, loader: str, folder: str = "") -> DAG:
+    """Return one DAG of a plan; `loader` is the file in which Airflow finds it again.
+
+    `folder`, below the DAG bundle, is what the plan's paths and functions are relative to.
+    """
     dag = DAG(
         dag_id=dag_plan.dag_id,
         schedule=_schedule(dag_plan.schedule),
@@ -59,7 +63,7 @@ def build_dag(pipeline: PipelinePlan, dag_plan: DagPlan, loader: str) -> DAG:
     )
     dag.fileloc = loader
     with dag:
-        add_tasks(pipeline, dag_plan, dag.task_group)
+        add_tasks(pipeline, dag_plan, dag.task_group, folder)
     return dag
 
 

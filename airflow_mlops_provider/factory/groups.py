@@ -14,7 +14,7 @@ from airflow_mlops_provider.exceptions import ConfigError  # noqa: E402
 from airflow_mlops_provider.factory.build import airflow_config  # noqa: E402
 from airflow_mlops_provider.factory.plan import DagPlan, PipelinePlan, plan  # noqa: E402
 from airflow_mlops_provider.factory.tasks import add_tasks  # noqa: E402
-from airflow_mlops_provider.operators.bundle import bundle_of  # noqa: E402
+from airflow_mlops_provider.operators.bundle import bundle_of, folder_below  # noqa: E402
 
 __all__ = ["section_group"]
 
@@ -32,7 +32,7 @@ def section_group(
     with TaskGroup(group_id=group_id or section, tooltip=f"{section} of {Path(file).name}") as group:
         path = Path(group.dag.fileloc).parent / file
         read = plan(path, bundle=bundle or bundle_of(path), config=airflow_config())
-        add_tasks(read, _section(read, section), group)
+        add_tasks(read, _section(read, section), group, folder_below(bundle, path))
     return group
 
 

@@ -150,7 +150,7 @@ class LocalRun:
             found.name,
             checked,
             run_key=f"{self.plan.pipeline}/{task.task_id}/{batch.id if batch else run_id}",
-            connections=connections_for(set(_connection_ids(arguments)), self.environ, self.lake),
+            connections=connections_for(set(_connection_ids(_own(arguments))), self.environ, self.lake),
         )
         outcome = runner_for(task.runs_on).run(request, emit=lambda message: self.say(task.task_id, message))
         seconds = (datetime.now(UTC) - began).total_seconds()
@@ -208,6 +208,11 @@ class LocalRun:
     def _example(self) -> str:
         starts = [dag.schedule.start for dag in self.plan.dags if dag.schedule.start]
         return starts[0] if starts else "2013-04-01"
+
+
+def _own(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments without a trainer's or dbt's own parameters, which name no connection."""
+    return {key: value for key, value in arguments.items() if key not in ("parameters", "vars")}
 
 
 def _connection_ids(value: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.factory.config import FactoryConfig
+from airflow_mlops_provider.factory.templates import RESULT
 
 __all__ = [
     "RESULT",
@@ -24,7 +25,6 @@ __all__ = [
 ]
 
 # The key of a reference to another task's result.
-RESULT = "$result"
 
 
 @dataclass(frozen=True, slots=True)

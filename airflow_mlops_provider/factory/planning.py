@@ -99,9 +99,7 @@ class _Planner:
         scoring = self.pipeline.scoring
         if scoring is None:
             return None
-        filled = self.fill.named({"alias"}) | self.fill.from_dataset(
-            "feature_service", "columns", "unique_key", "event_timestamp"
-        )
+        filled = self.fill.named({"alias"}) | self.fill.from_dataset("feature_service", "unique_key", "event_timestamp")
         task = replace(self._task("score", ("scoring",), scoring, filled), inlets=(self._asset("data"),))
         tasks = [_emitting(task, self._asset("score"))]
         return self._dag("score", "scoring", self._woken("data", scoring.reconcile), tasks)

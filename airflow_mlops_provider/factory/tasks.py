@@ -10,8 +10,9 @@ from airflow_mlops_provider.hooks import require_airflow
 
 require_airflow()
 
-from airflow.sdk import Asset  # noqa: E402
+from airflow.sdk import Asset, BaseNotifier  # noqa: E402
 
+from airflow_mlops_provider.exceptions import ConfigError  # noqa: E402
 from airflow_mlops_provider.factory.plan import RESULT, DagPlan, PipelinePlan, TaskPlan  # noqa: E402
 from airflow_mlops_provider.operators.notify import FailureCallback  # noqa: E402
 
@@ -21,17 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["add_tasks", "documented"]
 
 
-def add_tasks(pipeline: PipelinePlan, dag_plan: DagPlan, group: TaskGroup) -> None:
-    """Add a section's tasks to a group (a DAG's root is one), in whose context this is called."""
+def add_tasks(pipeline: PipelinePlan, dag_plan: DagPlan, group: TaskGroup, folder: str = "") -> None:
+    """Add a section's tasks to a group (a DAG's root is one), in whose context this is called.
+
+    `folder`, below the DAG bundle, is what the plan's paths and functions are relative to.
+    """
     built: dict[str, Any] = {}
     for task in dag_plan.tasks:
-        built[task.task_id] = _task(pipeline, dag_plan, task, built, group)
+        built[task.task_id] = _task(pipeline, dag_plan, task, built, group, folder)
         for upstream in task.upstream:
             built[upstream] >> built[task.task_id]
 
 
 def _task(
-    pipeline: PipelinePlan, dag_plan: DagPlan, task: TaskPlan, built: dict[str, Any], group: TaskGroup
+    pipeline: PipelinePlan, dag_plan: DagPlan, task: TaskPlan, built: dict[str, Any], group: TaskGroup, folder: str
 ) -> Any:  # an operator
     arguments = {key: _resolved(value, built) for key, value in task.arguments.items()}
     if task.task_id == "approval":
@@ -41,6 +45,7 @@ def _task(
         arguments["skip_if_refused"] = [_id_in(group, name) for name in names]
     if task.step is not None:
         arguments |= {"pipeline": pipeline.pipeline, "lake": pipeline.lake, "timezone": pipeline.timezone}
+        arguments |= {"bundle": folder} if folder else {}
         arguments |= {"runs_on": task.runs_on, "notify": _notifiers(pipeline), "notify_on": _events(pipeline)}
     return _imported(task.operator)(task_id=task.task_id, **_options(pipeline, task), **arguments)
 
@@ -63,7 +68,12 @@ def _options(pipeline: PipelinePlan, task: TaskPlan) -> dict[str, Any]:
 
 def _notifiers(pipeline: PipelinePlan) -> list[Any]:  # notifiers of Airflow
     notify = pipeline.notify
-    return [] if notify is None else [_imported(notify.notifier)(**notify.arguments)]
+    if notify is None:
+        return []
+    kind = _imported(notify.notifier)
+    if not (isinstance(kind, type) and issubclass(kind, BaseNotifier)):
+        raise ConfigError(f"{notify.notifier} is no notifier of Airflow")
+    return [kind(**notify.arguments)]
 
 
 def _events(pipeline: PipelinePlan) -> tuple[str, ...]:
@@ -93,7 +103,7 @@ def _id_in(group: TaskGroup, task_id: str) -> str:
 
 def _pulled(task: Any, field: str) -> str:  # an operator, whose id a group may have made longer
     # Not `output[field]`: that is the XCom of that key, which nobody pushes.
-    return f"{{{{ ti.xcom_pull(task_ids='{task.task_id}')['{field}'] }}}}"
+    return f"{{{{ ti.xcom_pull(task_ids={task.task_id!r})[{field!r}] }}}}"
 
 
 def _approval(pipeline: PipelinePlan, arguments: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ FIELDS = (
     "ts",
     "ts_nodash",
 )
+# A mapping of this one key names another task's result; only this package writes it.
+RESULT = "$result"
 _SHAPES: dict[str, Callable[[datetime], str]] = {
     "ds": lambda moment: moment.strftime("%Y-%m-%d"),
     "ds_nodash": lambda moment: moment.strftime("%Y%m%d"),
@@ -37,6 +39,8 @@ _EXPRESSION = re.compile(
 def template_faults(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     """Yield (path, message) for every template below `value` that is more than a run's field or a parameter."""
     if isinstance(value, dict):
+        if RESULT in value:
+            yield (*path, RESULT), f"{RESULT!r} is this package's own key: it names another task's result"
         for key, item in value.items():
             yield from template_faults(item, (*path, key))
     elif isinstance(value, list):

@@ -10,13 +10,13 @@ from airflow_mlops_provider.factory.config import FactoryConfig
 
 __all__ = ["callable_faults", "connection_faults", "interpreter_faults", "path_faults"]
 
-_OWN = "airflow_mlops_provider"
-
 
 def path_faults(path: str, config: FactoryConfig, *, bundle: Path, kind: str | None = None) -> Iterator[str]:
     """Yield what is wrong with a path: outside the bundle and every allowed root, or not there (`kind` given)."""
     outside = "://" in path or path.startswith(("/", "~")) or "\\" in path
-    if ".." in PurePosixPath(path).parts:
+    if "params." in path:
+        yield f"{path!r}: a path takes no params, or who starts a run would choose it"
+    elif ".." in PurePosixPath(path).parts:
         yield f"{path!r} climbs out with '..'; write a path below the bundle"
     elif outside and not any(_below(path, root) for root in config.allowed_roots):
         yield f"{path!r} is outside the bundle and not under [mlops] allowed_roots{_listed(config.allowed_roots)}"
@@ -105,8 +105,7 @@ def _defined(tree: ast.Module, name: str) -> ast.stmt | None:
 
 
 def _allowed(dotted: str, config: FactoryConfig) -> bool:
-    prefixes = (*config.allowed_modules, _OWN)
-    return any(dotted == prefix or dotted.startswith(f"{prefix.rstrip('.')}.") for prefix in prefixes)
+    return any(dotted == prefix or dotted.startswith(f"{prefix.rstrip('.')}.") for prefix in config.allowed_modules)
 
 
 def _below(path: str, root: str) -> bool:

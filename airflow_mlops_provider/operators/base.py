@@ -44,7 +44,7 @@ class StepOperator(BaseOperator):
     :param pipeline: whose work this is; default: the DAG's id (templated)
     :param lake: root of the lake, a folder of the bundle or elsewhere, or an address; default: the lake
         connection's, else `[mlops] lake` of airflow.cfg (templated)
-    :param bundle: folder that paths and functions are relative to; default: the DAG's bundle (templated)
+    :param bundle: folder of the DAG's bundle that paths and functions are relative to; default: its root (templated)
     :param runs_on: `local` (this process), or another place that the runners know
     :param timezone: whose days make a batch; default: the DAG's
     :param mlflow_conn_id: connection of the tracking server, for steps that use one
@@ -141,12 +141,13 @@ class StepOperator(BaseOperator):
             self.step,
             spec,
             run_key=self._run_key(fields, context),
-            connections=self._connections(spec.model_dump()),
+            # A trainer's or dbt's own parameters name no connection, whatever their keys.
+            connections=self._connections(spec.model_dump(exclude={"parameters", "vars"})),
         )
 
     def build_spec(self, context: Context) -> dict[str, Any]:
         """Return the spec's fields as given. Raises ConfigError if a batch is needed and there is none."""
-        bundle = self.bundle or bundle_of_task(context)
+        bundle = str(Path(bundle_of_task(context)) / (self.bundle or ""))
         lake = LakeHook(self.lake_conn_id, self.lake).root()
         if "://" not in lake:
             lake = str(Path(bundle) / lake)

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_mlops_provider.exceptions import ConfigError
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["bundle_of", "bundle_of_task"]
+__all__ = ["bundle_of", "bundle_of_task", "folder_below"]
 
 
 def bundle_of(file: Path) -> Path:
@@ -18,6 +20,19 @@ def bundle_of(file: Path) -> Path:
     roots = [Path(entry).resolve() for entry in sys.path if entry]
     holding = [root for root in roots if file.is_relative_to(root)]
     return max(holding, key=lambda root: len(root.parts), default=file.parent)
+
+
+def folder_below(bundle: str | Path | None, file: Path) -> str:
+    """Return a folder relative to the bundle that holds `file`; empty for None and for the bundle's own root.
+
+    Relative, because what is serialized must not name a machine's path. Raises ConfigError outside the bundle.
+    """
+    if bundle is None:
+        return ""
+    root, folder = bundle_of(file), Path(bundle).resolve()
+    if not folder.is_relative_to(root):
+        raise ConfigError(f"bundle {str(bundle)!r} lies outside the DAG bundle {root}")
+    return "" if folder == root else folder.relative_to(root).as_posix()
 
 
 def bundle_of_task(context: Context) -> str:

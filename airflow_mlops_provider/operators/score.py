@@ -19,7 +19,6 @@ class BatchScoreOperator(StepOperator):
     :param event_timestamp: column of the time at which features must be known (templated)
     :param unique_key: columns that name a row in the predictions (templated)
     :param feature_service: features that are joined, point in time (templated)
-    :param columns: default: those that the model was trained on (templated)
     :param probation: batches that the former champion scores in shadow after a promotion
     :param batch_rows: rows in memory at a time
     """
@@ -32,7 +31,6 @@ class BatchScoreOperator(StepOperator):
         "event_timestamp",
         "unique_key",
         "feature_service",
-        "columns",
         "probation",
         "batch_rows",
     )
@@ -47,7 +45,6 @@ class BatchScoreOperator(StepOperator):
         event_timestamp: str | None = None,
         unique_key: Sequence[str] | None = None,
         feature_service: str | None = None,
-        columns: Sequence[str] | None = None,
         probation: int | None = None,
         batch_rows: int | None = None,
         **kwargs: Any,
@@ -59,6 +56,5 @@ class BatchScoreOperator(StepOperator):
         self.event_timestamp = event_timestamp
         self.unique_key = unique_key
         self.feature_service = feature_service
-        self.columns = columns
         self.probation = probation
         self.batch_rows = batch_rows

@@ -31,6 +31,11 @@ _KINDS: tuple[tuple[type[Exception], FaultKind], ...] = (
 )
 
 
+# Faults of the file system that a retry meets again; any other OSError is a connection, a disk, a server.
+_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+_SERVER_ERROR = 500
+
+
 def answer(line: str, emit: Emit) -> Outcome:
     """Return the outcome of the request that `line` is; a line that is none is a fault too."""
     try:
@@ -46,9 +51,10 @@ def execute(request: Request, emit: Emit) -> Outcome:
     """Run the request's step in this process and return how it ended.
 
     The exception's type decides the kind. `bad_input`: InputError, LostRaceError, a spec that does not fit, a
-    module that is not installed. `transient`: TransientError. `lost`: LostError. `bug`: anything else, also
-    what a user's function raises (one that means bad input raises InputError itself). A bug carries its whole
-    trace, another fault only where it has a cause. Connections' secrets are cut out of error and trace.
+    module that is not installed. `transient`: TransientError, a connection or a server that failed. `lost`:
+    LostError. `bug`: anything else, also what a user's function raises (one that means bad input raises
+    InputError itself). A bug carries its whole trace, another fault only where it has a cause. Connections'
+    secrets are cut out of error and trace.
     """
     try:
         return outcome_of(_run(request, emit))
@@ -119,8 +125,22 @@ def _not_installed(exc: ModuleNotFoundError, step: str, extras: tuple[str, ...])
     )
 
 
+def _kind(exc: BaseException) -> FaultKind:
+    """Return an exception's kind; a server or disk that failed anywhere in its chain is transient."""
+    known = next((kind for of, kind in _KINDS if isinstance(exc, of)), None)
+    if known is not None:
+        return known
+    link: BaseException | None = exc
+    while link is not None:
+        if isinstance(link, OSError) and not isinstance(link, _LASTING):
+            return "transient"
+        link = link.__cause__ or link.__context__
+    status = getattr(exc, "get_http_status_code", None)
+    return "transient" if callable(status) and status() >= _SERVER_ERROR else "bug"
+
+
 def _fault(exc: BaseException, request: Request) -> Outcome:
-    kind: FaultKind = next((kind for of, kind in _KINDS if isinstance(exc, of)), "bug")
+    kind = _kind(exc)
     own = kind != "bug" and exc.__cause__ is None
     error = str(exc) if kind != "bug" else f"{type(exc).__name__}: {exc}"
     trace = "" if own else "".join(traceback.format_exception(exc))

@@ -128,6 +128,9 @@ def _compare(
     version: str | None,
 ) -> BatchDrift:
     current = profile_like(con, view, reference, timestamp=spec.event_timestamp, timezone=spec.timezone)
+    if batch is not None and not current.rows:
+        # A batch may be empty, and the batches after it are watched as ever.
+        return BatchDrift(batch=batch, rows=0, version=version, columns=(), drifted=(), paged=())
     columns = columns_drift(reference, current, false_alarms=spec.false_alarms, page=spec.page)
     largest = max(columns, key=_effect, default=None)
     return BatchDrift(

@@ -44,12 +44,16 @@ def evaluate(spec: EvaluateSpec, context: StepContext) -> EvaluateResult:
     client = models.connect(context)
     champion = PromotionLedger(context.lake(spec), spec.model, spec.alias).champion()
     trained = spec.challenger
-    rows = LabelledSet(context.lake(spec), spec.dataset, until=trained.until, versions=dict(trained.versions))
     since = _since(trained, champion)
+    if champion is not None and spec.dataset.event_timestamp is None and (since or trained.until):
+        return _unjudged(
+            champion, "nothing tells new rows from those that were fitted on: give dataset.event_timestamp"
+        )
+    rows = LabelledSet(context.lake(spec), spec.dataset, until=trained.until, versions=dict(trained.versions))
     view = rows.select("judged", since=since)
     data = rows.data(view)
     if not len(data.y):
-        return _no_rows(champion, since)
+        return _no_rows(spec, champion, since)
     judged = _Judged(spec, rows, view, data.X, data.y.to_numpy().astype(np.float64))
     judged.score("challenger", models.load(trained.model_uri))
     if champion is not None:
@@ -102,6 +106,8 @@ class _Judged:
     def _metrics(self, name: str) -> dict[str, MetricEstimate]:
         binary = bool(np.isin(self.y, (0.0, 1.0)).all())
         names = dict.fromkeys([*(_CLASSIFICATION if binary else _REGRESSION), self.spec.primary_metric])
+        if np.unique(self.y).size < 2:
+            names.pop("roc_auc", None)  # outcomes that are all alike have none
         return {metric: estimate(metric, self.y, self.predictions[name], self.days) for metric in names}
 
     def _slices(self) -> tuple[SliceResult, ...]:
@@ -140,11 +146,19 @@ def _since(trained: TrainResult, champion: Promotion | None) -> datetime | None:
     return max(later).astimezone(UTC) if later else None
 
 
-def _no_rows(champion: Promotion | None, since: datetime | None) -> EvaluateResult:
+def _no_rows(spec: EvaluateSpec, champion: Promotion | None, since: datetime | None) -> EvaluateResult:
+    """Return the verdict where nothing is left to judge on; a first model passes if nothing was asked of it."""
+    bounded = any(g.at_least is not None or g.at_most is not None for g in spec.gates.values())
+    if champion is None and not bounded:
+        return EvaluateResult(verdict="accepted", reason="no champion, no bound to meet, and no row was held out")
     seen = f"champion version {champion.version} has seen all of them" if champion else "the challenger has seen all"
+    return _unjudged(champion, f"no labelled row is later than {since}: {seen}")
+
+
+def _unjudged(champion: Promotion | None, reason: str) -> EvaluateResult:
     return EvaluateResult(
         verdict="refused",
-        reason=f"no labelled row is later than {since}: {seen}",
+        reason=reason,
         champion_version=champion.version if champion else None,
         champion_sequence=champion.sequence if champion else 0,
     )

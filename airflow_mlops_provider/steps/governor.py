@@ -67,7 +67,10 @@ def _asked(seen: Observation, policy: RetrainPolicy, champion: str) -> tuple[_Ve
     if not seen.labelled:
         return "none", "no row of this batch has a label"
     figures = _figures(seen)
-    if unknown := sorted(policy.when.keys() - figures.keys()):
+    unknown = sorted(policy.when.keys() - figures.keys())
+    if unknown == ["roc_auc"]:
+        return "none", "roc_auc is not defined on this batch: its outcomes are all alike"
+    if unknown:
         raise ConfigError(
             f"retrain.when: {', '.join(unknown)} is not measured on batch {seen.batch}; there are {', '.join(figures)}"
         )

@@ -58,7 +58,7 @@ class Monitoring:
         version: str | None,
         run_key: str,
     ) -> bool:
-        """Add a batch's line of `kind`, once (a training: once a run key)."""
+        """Add a batch's line of `kind`, once a model (trainings and rollbacks: once a run key)."""
         line = {
             "batch": batch,
             "end": end,
@@ -69,8 +69,10 @@ class Monitoring:
             "run_key": run_key,
             "recorded_at": datetime.now(UTC),
         }
-        app = f"training/{run_key}" if kind == "training" else f"{kind}/{batch}"
-        return self.lake.write_once(self.table, pa.Table.from_pylist([line], schema=_MONITORING), app=app)[1]
+        once = run_key if kind in ("training", "rollback") else f"{model}/{batch}"
+        return self.lake.write_once(self.table, pa.Table.from_pylist([line], schema=_MONITORING), app=f"{kind}/{once}")[
+            1
+        ]
 
     def lines(self, kind: Kind) -> dict[str, Json]:
         """Return the lines of a kind by batch, in data time, `record` decoded and `end` in UTC."""

@@ -42,7 +42,9 @@ class Lake:
         self.storage = _storage_options(connection or {}) if "://" in root else {}
 
     def uri(self, table: str) -> str:
-        """Return the address of a table."""
+        """Return the address of a table. Raises ConfigError for a name that would leave the lake."""
+        if any(part in ("", ".", "..") for part in table.split("/")):
+            raise ConfigError(f"{table!r} is no name of a table in the lake")
         return f"{self.root}/{table}"
 
     def open(self, table: str, version: int | None = None) -> DeltaTable | None:
@@ -189,6 +191,19 @@ class Lake:
         """Return a small file below the root, or None where none is."""
         filesystem, target = self.filesystem(path)
         return filesystem.cat_file(target) if filesystem.exists(target) else None
+
+    def view_since(self, con: duckdb.DuckDBPyConnection, name: str, table: str, version: int) -> None:
+        """Make `name` read a version of a table of batches, or the newest where that one was vacuumed.
+
+        Such tables are only appended to, so the newest holds the version's batches too.
+        """
+        import duckdb
+        from deltalake.exceptions import DeltaError
+
+        try:
+            self.view(con, name, table, version)
+        except (DeltaError, duckdb.IOException):
+            self.view(con, name, table)
 
     def staged(self, pipeline: str, dataset: str, batch: str) -> str:
         """Return where a batch waits, as plain Parquet outside every table, for its verdict."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,11 @@ def connect(context: StepContext) -> MlflowClient:
         import mlflow
     except ImportError:
         raise MissingExtraError("mlflow", "mlflow") from None
+    fields = context.connection("mlflow_default")
+    if fields.get("login"):
+        # MLflow's client takes credentials from the environment only.
+        os.environ["MLFLOW_TRACKING_USERNAME"] = str(fields["login"])
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = str(fields.get("password") or "")
     mlflow.set_tracking_uri(context.tracking_uri)
     return mlflow.MlflowClient()
 

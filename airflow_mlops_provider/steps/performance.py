@@ -63,11 +63,17 @@ def _measure(spec: PerformanceSpec, lake: Lake, row: BatchRow) -> BatchPerforman
         version=row.detail["version"],
         rows=row.rows,
         labelled=len(y),
-        metrics={name: estimate(name, y, champion, days) for name in spec.metrics},
+        metrics=_metrics(spec, y, champion, days),
         shadow_version=row.detail.get("shadow"),
-        shadow={} if shadow is None else {name: estimate(name, y, shadow, days) for name in spec.metrics},
+        shadow={} if shadow is None else _metrics(spec, y, shadow, days),
         shadow_difference=None if shadow is None else _difference(y, champion, shadow, days),
     )
+
+
+def _metrics(spec: PerformanceSpec, y: np.ndarray, p: np.ndarray, days: np.ndarray) -> dict[str, MetricEstimate]:
+    """Measure what can be measured: outcomes that are all alike have no ROC AUC."""
+    names = [name for name in spec.metrics if name != "roc_auc" or np.unique(y).size > 1]
+    return {name: estimate(name, y, p, days) for name in names}
 
 
 def _joined(

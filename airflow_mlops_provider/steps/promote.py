@@ -44,6 +44,8 @@ def register(spec: RegisterSpec, context: StepContext) -> RegisterResult:
     refit = trained.refit_run_id is not None and verdict.verdict == "accepted"
     uri = trained.refit_model_uri if refit else trained.model_uri
     run_id = trained.refit_run_id if refit else trained.run_id
+    fitted = trained.refitted_until if refit else trained.fitted_until
+    tags["mlops.fitted_until"] = fitted.isoformat() if fitted else ""
     version = _version(client, spec.model, str(uri), run_id, context.run_key, tags)
     context.say(f"{spec.model} version {version}: {verdict.verdict}: {verdict.reason}")
     result = RegisterResult(model=spec.model, version=version, source=str(uri), run_id=run_id, verdict=verdict.verdict)
@@ -97,13 +99,20 @@ def sync_alias(client: MlflowClient, ledger: PromotionLedger, model: str, alias:
         if not followed:
             set_alias(client, model, alias, champion)
             return None
-    if version is None or (champion is not None and version == champion.version):
+    if version is None:
+        return None
+    tags = client.get_model_version(model, version).tags
+    if champion is not None and version == champion.version:
+        if tags.get(_SEQUENCE) != str(champion.sequence):
+            client.set_model_version_tag(model, version, _SEQUENCE, str(champion.sequence))
         return None
     outside = Promotion(
         sequence=(champion.sequence if champion else 0) + 1,
         kind="outside",
         version=version,
         former=champion.version if champion else None,
+        batch=tags.get("mlops.until") or None,
+        fitted_until=datetime.fromisoformat(tags["mlops.fitted_until"]) if tags.get("mlops.fitted_until") else None,
         reason=f"alias {alias} was moved by hand",
         run_key=f"outside/{run_key}",
         recorded_at=datetime.now(UTC),
@@ -149,7 +158,8 @@ def _promotion(
 
 def _addressed(spec: PromoteSpec, client: MlflowClient, context: StepContext) -> str:
     """Return the version that `model_uri` (else `trained`) names, registering what is no version of the model yet."""
-    uri = spec.model_uri or (spec.trained.model_uri if spec.trained else None)
+    trained = spec.trained
+    uri = spec.model_uri or ((trained.refit_model_uri or trained.model_uri) if trained else None)
     if uri is None:
         raise ConfigError(f"{spec.model}: nothing to promote: give version, model_uri or trained")
     own, _, rest = uri.partition(f"models:/{spec.model}")
@@ -157,7 +167,7 @@ def _addressed(spec: PromoteSpec, client: MlflowClient, context: StepContext) ->
         return str(client.get_model_version_by_alias(spec.model, rest[1:]).version)
     if not own and rest.startswith("/"):
         return rest[1:]
-    run_id = spec.trained.run_id if spec.trained else None
+    run_id = (trained.refit_run_id or trained.run_id) if trained else None
     return _version(client, spec.model, _stored(client, uri), run_id, context.run_key, {})
 
 

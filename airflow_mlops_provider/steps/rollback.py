@@ -27,8 +27,8 @@ def rollback(spec: RollbackSpec, context: StepContext) -> RollbackResult:
     ledger = PromotionLedger(context.lake(spec), spec.model, spec.alias)
     history = ledger.history()
     champion = history[-1] if history else None
-    if champion is not None and champion.kind == "rollback" and champion.run_key == context.run_key:
-        # An earlier try committed: what follows the commit is made good.
+    if champion is not None and champion.kind == "rollback" and not _followed(spec, context, champion):
+        # Somebody committed and died: what follows the commit is made good.
         return _follow(spec, context, champion, written=False)
     if champion is None or champion.former is None or champion.kind != "promote":
         what = "no champion" if champion is None else f"version {champion.version} came by {champion.kind}"
@@ -70,10 +70,19 @@ def _follow(spec: RollbackSpec, context: StepContext, promotion: Promotion, *, w
             result,
             model=spec.model,
             version=promotion.former,
-            run_key=context.run_key,
+            run_key=promotion.run_key,
         )
     context.say(f"{spec.model}: version {promotion.former} rolled back to {promotion.version}: {promotion.reason}")
     return result
+
+
+def _followed(spec: RollbackSpec, context: StepContext, champion: Promotion) -> bool:
+    """Tell whether alias, tag and monitoring followed a rollback; the line in monitoring is written last."""
+    if champion.run_key == context.run_key:
+        return False
+    told = Monitoring(context.lake(spec), spec.pipeline).lines("rollback").values()
+    judged = any(line["version"] == champion.former for line in _performance(spec, context))
+    return not judged or any(line["record"]["promotion"]["sequence"] == champion.sequence for line in told)
 
 
 def _performance(spec: RollbackSpec, context: StepContext) -> list[Json]:

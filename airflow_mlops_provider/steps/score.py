@@ -81,10 +81,15 @@ class _Scorer:
             view = scoring_view(con, self.spec, self.lake, row, versions)
             rows = self._write(con, view, path, roles, row, versions)
         table = predictions_table(self.spec.model)
-        version, _ = self.lake.write_once(
+        version, written = self.lake.write_once(
             table, lambda: _reader(self.lake, path), app=f"{table}/{row.batch.id}#1", on_schema_change="evolve"
         )
-        detail = {"sequence": self.champion.sequence, "version": self.champion.version, "shadow": shadow}
+        sequence = self.champion.sequence
+        if not written:
+            # An earlier try committed and died before the ledger's line: what it wrote counts, whoever serves now.
+            roles, sequence = self._committed(table, version, row.batch.id) or (roles, sequence)
+        shadow = roles.get("shadow")
+        detail = {"sequence": sequence, "version": roles["champion"], "shadow": shadow}
         self.done.accept(
             row.batch,
             version=version,
@@ -92,18 +97,30 @@ class _Scorer:
             run_key=self.context.run_key,
             detail={**detail, "versions": versions},
         )
-        self.scored += 1
+        self.scored += sequence == self.champion.sequence
         self.context.say(
-            f"{row.batch.id}: {rows:,} rows scored by version {self.champion.version}"
+            f"{row.batch.id}: {rows:,} rows scored by version {roles['champion']}"
             + (f", version {shadow} in shadow" if shadow else "")
         )
         return ScoredBatch(
             batch=row.batch.id,
             rows=rows,
-            version=self.champion.version,
+            version=roles["champion"],
             shadow_version=shadow,
             predictions=DatasetRef(name=table, version=version),
         )
+
+    def _committed(self, table: str, version: int, batch: str) -> tuple[dict[str, str], int] | None:
+        """Return the roles in a batch's committed predictions and the promotion they belong to; None if empty."""
+        with duckdb.connect() as con:
+            self.lake.view(con, "predictions", table, version)
+            column = identifier(BATCH_COLUMN)
+            query = f"select distinct role, model_version from predictions where {column} = $1"
+            roles: dict[str, str] = dict(con.execute(query, [batch]).fetchall())
+        if not roles:
+            return None
+        history = PromotionLedger(self.lake, self.spec.model, self.spec.alias).history()
+        return roles, max(p.sequence for p in history if p.version == roles["champion"])
 
     def _write(
         self,
@@ -167,7 +184,7 @@ class _Scorer:
 def scoring_view(con: duckdb.DuckDBPyConnection, spec: Any, lake: Lake, row: BatchRow, versions: dict[str, int]) -> str:
     """Make a view of a batch's rows with their features; `spec` names dataset, event_timestamp, feature_service."""
     con.execute("set TimeZone = 'UTC'")
-    lake.view(con, "dataset", spec.dataset, row.version)
+    lake.view_since(con, "dataset", spec.dataset, row.version or 0)
     con.execute("create or replace temp table batch as select ? as id", [row.batch.id])
     con.execute(
         f"create or replace temp view entities as select * from dataset "

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,8 @@ def _trainer(spec: TrainSpec, context: StepContext) -> Trainer:
     if spec.python_callable:
         function = load_function(spec.python_callable, spec.bundle)
         if "context" in inspect.signature(function).parameters:
-            return lambda data, parameters: function(data, parameters, context=context)
+            seeded = replace(context, seed=spec.seed)
+            return lambda data, parameters: function(data, parameters, context=seeded)
         return function
     return _estimator(str(spec.estimator), spec.seed)
 
@@ -181,6 +183,11 @@ def _estimator(dotted: str, seed: int) -> Trainer:
         kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as exc:
         raise DataError(f"estimator {dotted!r}: {exc}") from exc
+    from sklearn.base import BaseEstimator
+
+    # scikit-learn's modules hold functions too that start a process or fetch an address.
+    if not (isinstance(kind, type) and issubclass(kind, BaseEstimator)):
+        raise DataError(f"{dotted!r} is no scikit-learn estimator")
 
     def fit(data: TrainingData, parameters: dict[str, Any]) -> Any:
         from sklearn.compose import make_column_selector, make_column_transformer

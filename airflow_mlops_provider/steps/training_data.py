@@ -63,7 +63,11 @@ class LabelledSet:
         self.dataset = dataset
         used = _batches(lake, dataset.entities, until)
         self.versions = dict(versions or {})
-        self.versions.setdefault(dataset.entities, (used[-1].version if used else lake.version(dataset.entities)) or 0)
+        # The largest, not the last in data time: a batch that was backfilled later has a later version.
+        newest = max((row.version or 0 for row in used), default=None)
+        self.versions.setdefault(
+            dataset.entities, newest if newest is not None else lake.version(dataset.entities) or 0
+        )
         self.con = duckdb.connect(config={"memory_limit": "2GB"})
         self.con.execute("set TimeZone = 'UTC'")
         self._register(lake, [row.batch.id for row in used])
@@ -71,7 +75,7 @@ class LabelledSet:
 
     def _register(self, lake: Lake, batches: list[str]) -> None:
         dataset = self.dataset
-        lake.view(self.con, "entities_all", dataset.entities, self.versions[dataset.entities])
+        lake.view_since(self.con, "entities_all", dataset.entities, self.versions[dataset.entities])
         known = self.con.table("entities_all").columns
         wanted = [dataset.target, *dataset.unique_key, *(dataset.columns or ())]
         wanted += [dataset.event_timestamp] if dataset.event_timestamp else []

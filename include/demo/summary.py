@@ -20,7 +20,8 @@ def monthly_rows(lake, batches):
     promotions = PromotionLedger(lake, MODEL).history()
     rejected = {table: _quarantined(lake, table) for table in CHECKED}
     accepted = {table: _rows(lake, table) for table in FEATURES}
-    ledger = {row.batch.id: row for row in BatchLedger(lake, "flights").rows()}
+    ledgers = {table: {row.batch.id: row for row in BatchLedger(lake, table).rows()} for table in CHECKED}
+    ledger = ledgers["flights"]
     return [
         {
             "month": batch[:7],
@@ -32,7 +33,7 @@ def monthly_rows(lake, batches):
             "feature_rows": sum(rows.get(batch, 0) for rows in accepted.values()),
             **_drift(lines["drift"].get(batch)),
             **_performance(lines["performance"].get(batch)),
-            **_decision(ledger.get(batch), decisions.get(batch)),
+            **_decision(ledgers, decisions.get(batch), batch),
             **_training(lines["training"].get(batch), promotions, batch),
             "rolled_back": lines["rollback"][batch]["version"] if batch in lines["rollback"] else None,
         }
@@ -86,15 +87,15 @@ def _performance(line):
     }
 
 
-def _decision(row, decision):
+def _decision(ledgers, decision, batch):
     if decision is not None:
         return {"decision": decision.decision, "decision_reason": decision.reason}
-    if row is not None and row.status == "refused":
-        return {
-            "decision": "none",
-            "decision_reason": f"the batch was refused: {row.detail.get('refused_because', '')}",
-        }
-    return {"decision": "none", "decision_reason": "no decision was made"}
+    verdicts = {t: rows[batch].detail.get("verdict", {}) for t, rows in ledgers.items() if batch in rows}
+    refused = [f"{t}: {'; '.join(v['refused_because'])}" for t, v in verdicts.items() if v.get("refused_because")]
+    return {
+        "decision": "none",
+        "decision_reason": f"the batch was refused: {' | '.join(refused) or 'see the data run'}",
+    }
 
 
 def _training(line, promotions, batch):

@@ -12,6 +12,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.standalone)
+            item.add_marker(pytest.mark.timeout(1800))  # the first test waits for two months
 
 
 @pytest.fixture(scope="session")

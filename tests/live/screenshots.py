@@ -41,11 +41,28 @@ def overview(page, url, pipeline):
     page.wait_for_timeout(2000)  # the bars of the runs are drawn after the names
 
 
+def assets(page, api, pipeline):
+    """Show the graph of the pipeline's DAGs and the assets that join them."""
+    uri = f"mlops://{pipeline}/score"
+    found = api.call("GET", "/assets", params={"uri_pattern": uri})["assets"]
+    page.goto(f"{api.url}/assets/{next(asset['id'] for asset in found if asset['uri'] == uri)}")
+    page.locator(".react-flow__node", has_text=f"{pipeline}-monitor").first.wait_for()
+    page.wait_for_timeout(2000)  # until the graph has found its place
+
+
 def task(page, url, dag_id, run_id, task_id):
-    """Show a task of a run with its links and documentation."""
+    """Show a task of a run with its links."""
     page.goto(f"{url}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/details")
-    page.get_by_text(task_id).first.wait_for()
-    page.wait_for_timeout(2000)
+    page.get_by_text("Extra Links").wait_for()
+    page.wait_for_timeout(1000)
+
+
+def documentation(page, url, dag_id, task_id):
+    """Show a task's documentation: the YAML that it came from."""
+    page.goto(f"{url}/dags/{dag_id}/tasks/{task_id}")
+    page.get_by_role("button", name="Documentation", exact=True).click()
+    page.get_by_role("dialog").wait_for()
+    page.wait_for_timeout(1000)
 
 
 def main(folder="docs/images", url="http://127.0.0.1:8080", pipeline="flights"):
@@ -56,7 +73,7 @@ def main(folder="docs/images", url="http://127.0.0.1:8080", pipeline="flights"):
     with browser(url) as page:
         overview(page, url, pipeline)
         page.screenshot(path=pictures / "airflow.png")
-        task(page, url, training["dag_id"], training["dag_run_id"], "train")
+        task(page, url, training["dag_id"], training["dag_run_id"], "promote")
         page.screenshot(path=pictures / "run.png")
 
 

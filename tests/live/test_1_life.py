@@ -45,6 +45,12 @@ def test_every_run_of_two_months_ended_well(lived):
     assert "manual" not in started.values()
 
 
+def test_no_run_has_made_a_new_version_of_a_dag(lived):
+    for section in ("data", "score", "monitor", "train"):
+        versions = lived.api.call("GET", f"/dags/shop-{section}/dagVersions")["dag_versions"]
+        assert [version["version_number"] for version in versions] == [1]
+
+
 def test_a_second_start_of_the_same_decision_is_skipped(lived):
     (run_id,) = [
         run_id

@@ -140,13 +140,19 @@ def test_drift_needs_two_sides(world):
         world.drift(model=None, current=DatasetRef(name="labels"))
 
 
-def test_a_column_that_one_side_lacks_is_named(world, tables):
-    world.lake.write_once("short", pa.table({"colour": ["red"] * 50}), app="once")
-    with pytest.raises(DataError, match="current_rows: no column 'size'; there are colour"):
-        world.drift(
-            model=None,
-            event_timestamp=None,
-            columns=("size", "colour"),
-            current=DatasetRef(name="short"),
-            reference=tables["delta"]("first"),
-        )
+def test_a_column_that_is_gone_has_drifted(world, tables):
+    world.lake.write_once("short", pa.table({"colour": ["red", "green"] * 50}), app="once")
+    pair = {"current": DatasetRef(name="short"), "reference": tables["delta"]("first")}
+    columns = ("size", "colour")
+    (found,) = world.drift(model=None, event_timestamp=None, columns=columns, page=columns, **pair).batches
+    assert (found.drifted, found.paged, found.rows) == (("size",), ("size",), 100)
+
+
+def test_a_batch_without_rows_is_watched_in_peace(watched):
+    table = rows(3).drop_columns(["late"]).slice(0, 0)
+    version, _ = watched.lake.write_once("entities", table, app="entities/3")
+    BatchLedger(watched.lake, "entities").accept(batch(3), version=version, rows=0, run_key="test")
+    assert [(b.batch, b.rows) for b in watched.score().batches] == [("2013-03-01", 0)]
+    (found,) = watched.drift(page=("size",)).batches
+    assert (found.rows, found.drifted, found.max_effect) == (0, (), None)
+    assert watched.drift().batches == ()
