@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import replace
+from pathlib import Path
 
 from tests.bench import checks, drift, imports, mlflow_log, overhead, parse, stages
 from tests.bench.measure import ROOT, SETTINGS
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="pairs of runs, whose median is shown")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of drift_profile and validate_checks")
     parser.add_argument("--peer-rows", type=int, default=100_000, help="rows where Evidently and GX take part")
+    parser.add_argument("--results", type=Path, default=ROOT / ".bench" / "results.json", help="where the JSON goes")
     given = parser.parse_args()
     os.environ.update(SETTINGS)
     made: list[Row] = []
@@ -37,7 +39,7 @@ def main() -> None:
         print(f"{name}: {given.repeats} pairs ...", flush=True)
         for row in BENCHES[name](given):
             made.append(replace(row, command=f"make bench ONLY={name}"))
-            write(made[-1:], ROOT / ".bench" / "results.json")
+            write(made[-1:], given.results)
     print()
     print(as_table(made))
 

@@ -14,15 +14,14 @@ def query(suite: dict[str, Any]) -> str:
 
 
 def _figure(kind: str, given: dict[str, Any]) -> str:
-    column = given.get("column")
+    column, low, high = given.get("column"), given.get("min_value"), given.get("max_value")
+    listed = ", ".join(given.get("column_list", ()))
     counted = {
         "expect_column_values_to_not_be_null": f"{column} is null",
-        "expect_column_values_to_be_between": f"{column} not between {given.get('min_value')} and {given.get('max_value')}",
+        "expect_column_values_to_be_between": f"{column} not between {low} and {high}",
         "expect_column_values_to_be_in_set": f"{column} not in {_listed(given)}",
         "expect_column_values_to_match_regex": f"not regexp_matches({column}, '{given.get('regex')}')",
-        "expect_column_value_lengths_to_be_between": (
-            f"length({column}) not between {given.get('min_value')} and {given.get('max_value')}"
-        ),
+        "expect_column_value_lengths_to_be_between": f"length({column}) not between {low} and {high}",
     }
     if kind in counted:
         return f"count(*) filter (where {counted[kind]})"
@@ -32,7 +31,7 @@ def _figure(kind: str, given: dict[str, Any]) -> str:
     return {
         "expect_table_row_count_to_be_between": "count(*)",
         "expect_column_values_to_be_unique": f"count({column}) - count(distinct {column})",
-        "expect_compound_columns_to_be_unique": f"count(*) - count(distinct ({', '.join(given.get('column_list', ()))}))",
+        "expect_compound_columns_to_be_unique": f"count(*) - count(distinct ({listed}))",
         "expect_column_proportion_of_non_null_values_to_be_between": f"count({column}) / count(*)",
         "expect_column_mean_to_be_between": f"avg({column})",
     }.get(kind, "")

@@ -21,9 +21,8 @@ def ingest_validate(place: Path) -> None:
     import pyarrow as pa
     from deltalake import write_deltalake
 
-    from tests.bench.claims import query
-
     from include import sources
+    from tests.bench.claims import query
 
     batch = _batch(place)
     tables = {n: pa.Table.from_batches(getattr(sources, n)(batch)) for n in sources.__all__ if n != "INCIDENTS"}

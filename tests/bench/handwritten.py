@@ -62,7 +62,11 @@ def _by_hand(plan: PipelinePlan, stem: str) -> str:
 def _for_dag_factory(plan: PipelinePlan, stem: str) -> str:
     lines = []
     for dag in plan.dags:
-        lines += [f"{stem}-{dag.section}:", "  tags: [demo]", "  default_args: {owner: ml, retries: 2, start_date: 2013-01-01}"]
+        lines += [
+            f"{stem}-{dag.section}:",
+            "  tags: [demo]",
+            "  default_args: {owner: ml, retries: 2, start_date: 2013-01-01}",
+        ]
         lines += ["  tasks:"]
         for task in dag.tasks:
             lines += [

@@ -38,7 +38,9 @@ STAGES = {
     ),
     "transform": Stage(("transform",), "January; floor: dbtRunner's build in a child, nothing published"),
     "materialize": Stage(("materialize",), "February; floor: DuckDB arg_max, one wide SQLite table a view"),
-    "train": Stage(("train",), "January, one fit; floor: the same fit on the joined frame, log_model with requirements"),
+    "train": Stage(
+        ("train",), "January, one fit; floor: the same fit on the joined frame, log_model with requirements"
+    ),
     "score": Stage(("score",), "February; floor: the model on the joined frame, Parquet and write_deltalake"),
     "drift": Stage(("drift",), "February, no report; floor: DuckDB's histogram of each column in the profile's bins"),
 }

@@ -141,6 +141,4 @@ def _verify(lake: Lake, last: int, found: Found) -> None:
                 len(ids) == len(set(ids)) == wanted, f"{table}: {len(ids)} rows, {len(set(ids))} different, of {wanted}"
             )
         accepted = [row.batch.id for row in BatchLedger(lake, name).accepted()]
-        found.check(
-            accepted == [_batch(i).id for i in range(last + 1)], f"{name}: the ledger has accepted {accepted}"
-        )
+        found.check(accepted == [_batch(i).id for i in range(last + 1)], f"{name}: the ledger has accepted {accepted}")

@@ -85,9 +85,7 @@ def _killed(root: Path, version: int, point: Point | None, *, retried: bool, fou
 def _race(root: Path, found: Found) -> None:
     before = len(_ledger(root).history())
     together = CONTEXT.Barrier(PROMOTERS)
-    racers = [
-        start(_promote, str(root), before + 1 + i, before, None, together) for i in range(PROMOTERS)
-    ]
+    racers = [start(_promote, str(root), before + 1 + i, before, None, together) for i in range(PROMOTERS)]
     codes = sorted(end(racer) for racer in racers)
     found.check(codes == [0, *[LOST] * (PROMOTERS - 1)], f"{PROMOTERS} promoters ended with {codes}")
     _verify(root, before + 1, found)

@@ -26,6 +26,6 @@ class Found:
 
 def as_table(results: list[Found]) -> str:
     """Return the results as text, the violations below."""
-    lines = [f"{'what':<68} {'N':>4} {'kills':>6} {'checks':>7} {'violations':>11}"]
-    lines += [f"{r.what:<68} {r.n:>4} {r.kills:>6} {r.checks:>7} {len(r.violations):>11}" for r in results]
+    lines = [f"{'what':<76} {'N':>4} {'kills':>6} {'checks':>7} {'violations':>11}"]
+    lines += [f"{r.what:<76} {r.n:>4} {r.kills:>6} {r.checks:>7} {len(r.violations):>11}" for r in results]
     return "\n".join([*lines, *(f"VIOLATION {r.what}: {v}" for r in results for v in r.violations)])

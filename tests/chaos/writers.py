@@ -68,7 +68,9 @@ def _compact(root: str, done: str) -> None:
 
 
 def _verify(root: str, found: Found) -> None:
-    rows = Lake(root).read(_TABLE).group_by(["writer", "batch"]).aggregate([("row", "count"), ("row", "count_distinct")])
+    rows = (
+        Lake(root).read(_TABLE).group_by(["writer", "batch"]).aggregate([("row", "count"), ("row", "count_distinct")])
+    )
     seen = {(r["writer"], r["batch"]): (r["row_count"], r["row_count_distinct"]) for r in rows.to_pylist()}
     for writer in range(WRITERS):
         for batch in range(BATCHES):

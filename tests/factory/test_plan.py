@@ -48,7 +48,7 @@ training:
   train: {python_callable: include.code.train, parameters: {depth: null}, runs_on: local, pool: gpu}
   evaluate: {holdout: 10d, refit: true, slices: [plan]}
   approval: {approvers: [risk], timeout: 2d}
-scoring: {dataset: rows_to_score, columns: [age]}
+scoring: {dataset: rows_to_score, event_timestamp: at}
 monitoring:
   drift: {page: [plan]}
   performance: {labels: labelled}
@@ -111,9 +111,8 @@ def test_sections_fill_in_what_others_say_already(planned: Planned) -> None:
 
     score = tasks(plan, "churn-score")["score"].arguments
     assert score == {
-        "columns": ["age"],  # its own word goes over training.dataset's
         "dataset": "rows_to_score",
-        "event_timestamp": "at",
+        "event_timestamp": "at",  # its own word goes over training.dataset's
         "feature_service": "churn_v1",
         "model": "churn_model",
         "unique_key": ["id"],

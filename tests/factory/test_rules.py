@@ -102,9 +102,22 @@ def test_no_template_reaches_beyond_the_run(errors: Errors, expression: str, for
     assert "is not allowed" in found
 
 
-@pytest.mark.parametrize("expression", ["ds", "ts_nodash", "data_interval_end | ds", "params.day", "run_id"])
-def test_run_fields_and_params_are_allowed(errors: Errors, expression: str) -> None:
+@pytest.mark.parametrize("expression", ["ds", "ts_nodash", "data_interval_end | ds", "run_id"])
+def test_run_fields_are_allowed(errors: Errors, expression: str) -> None:
     assert errors(ingest(f'files: "in/{{{{ {expression} }}}}.csv"')) == []
+
+
+def test_a_path_takes_no_params(errors: Errors) -> None:
+    (found,) = errors(ingest('files: "in/{{ params.day }}.csv"'))
+
+    assert "a path takes no params, or who starts a run would choose it" in found
+
+
+def test_a_results_name_is_this_packages_own(errors: Errors) -> None:
+    smuggled = "ingest.batch'] ~ conn.airflow_db.password ~ ti['task_id"
+    (found,) = errors(train(f"{SVC}, parameters: {{s: {{$result: \"{smuggled}\"}}}}"))
+
+    assert "'$result' is this package's own key" in found
 
 
 def test_what_is_allowed_passes(errors: Errors) -> None:
