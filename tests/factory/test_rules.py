@@ -115,7 +115,7 @@ def test_a_path_takes_no_params(errors: Errors) -> None:
 
 def test_a_results_name_is_this_packages_own(errors: Errors) -> None:
     smuggled = "ingest.batch'] ~ conn.airflow_db.password ~ ti['task_id"
-    (found,) = errors(train(f"{SVC}, parameters: {{s: {{$result: \"{smuggled}\"}}}}"))
+    (found,) = errors(train(f'{SVC}, parameters: {{s: {{$result: "{smuggled}"}}}}'))
 
     assert "'$result' is this package's own key" in found
 
