@@ -32,6 +32,7 @@ def expected_states(batches, incident):
 class Demo:
     def __init__(self, services, incident, months):
         self.services = services
+        self.incident = incident
         self.months = [datetime(2013, month, 1, tzinfo=ZONE) for month in range(1, months + 1)]
         self.batches = [m.date().isoformat() for m in self.months]
         self.lake = Lake(str(HOME / "lake"))
@@ -104,7 +105,7 @@ class Demo:
     def finish(self):
         """Write and print the summary; return whether each run ended as expected."""
         runs = [self._run_row(run) for run in self.api.runs()]
-        print("\n" + summary.write(HOME, summary.monthly_rows(self.lake, self.batches), runs))
+        print("\n" + summary.write(HOME, summary.monthly_rows(self.lake, self.batches), runs, self.incident))
         print(f"online store: {online_store_equals_lake()} carriers read back through Feast, equal to the lake")
         self._print_seconds()
         print(f"elapsed {time.monotonic() - self.started:.0f} s, at most {self.peak_mb:.0f} MiB resident in all")

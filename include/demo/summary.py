@@ -150,9 +150,27 @@ def _cells(row):
     )
 
 
-def write(home, months, runs):
+def what_became(incident, months):
+    """Say what became of an injected incident, as the ledgers tell it; nothing is tuned to make it come out."""
+    april = next((row for row in months if row["month"].endswith("-04")), None)
+    if not incident or april is None:
+        return ""
+    if incident == "celsius":
+        return f"INCIDENT=celsius: {april['decision_reason']}.\n"
+    if not april["promoted"]:
+        why = april["promotion_reason"] or april["decision_reason"]
+        return f"INCIDENT=labels: no challenger of April's wrong outcomes was promoted ({why}): nothing to roll back.\n"
+    back = next((row for row in months if row["rolled_back"] == april["trained_version"]), None)
+    if back is None:
+        return (
+            f"INCIDENT=labels: version {april['trained_version']} was promoted, and its shadow did not roll it back.\n"
+        )
+    return f"INCIDENT=labels: version {back['rolled_back']} was promoted, and rolled back in {back['month']}.\n"
+
+
+def write(home, months, runs, incident=""):
     """Write `.demo/summary.json` and `.demo/summary.md`; return the Markdown."""
     (home / "summary.json").write_text(json.dumps({"months": months, "runs": runs}, indent=1))
-    text = as_table(months)
+    text = "\n".join(filter(None, [as_table(months), what_became(incident, months)]))
     (home / "summary.md").write_text(text)
     return text

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 # A file system that nobody writes, root neither: a mount seen by this one process.
 _READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
@@ -66,6 +71,55 @@ class Airflow:
         base = {"AIRFLOW_HOME": str(self.home), "HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8"}
         return base | {f"AIRFLOW__{key}": value for key, value in settings.items()}
 
+    @contextmanager
+    def standalone(self, port: int) -> Iterator[str]:
+        """Run all of Airflow's components; yields the API's address once it answers."""
+        url = f"http://127.0.0.1:{port}"
+        settings = {
+            "API__PORT": str(port),
+            "API__WORKERS": "1",
+            "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+            "CORE__PARALLELISM": "2",
+        }
+        environment = self.environment() | {f"AIRFLOW__{key}": value for key, value in settings.items()}
+        log = self.home / "standalone.log"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                self.command("airflow", "standalone"),
+                env=environment,
+                cwd=self.home,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+            )
+        try:
+            until(lambda: process.poll() is not None or _answers(url), timeout_s=180)
+            assert process.poll() is None, log.read_text()[-4000:]
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
     def read_dags(self) -> None:
         """Read the dags folder into the database, as the DAG processor does."""
         self.run("dags", "reserialize")
+
+
+def until(true: Callable[[], Any], *, timeout_s: float) -> Any:
+    """Wait until a function returns something true, and return that."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        time.sleep(1)
+    return found
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/v2/version", timeout=5).is_success
+    except httpx.HTTPError:
+        return False

@@ -73,7 +73,7 @@ def main(folder="docs/images", url="http://127.0.0.1:8080", pipeline="flights"):
     with browser(url) as page:
         overview(page, url, pipeline)
         page.screenshot(path=pictures / "airflow.png")
-        task(page, url, training["dag_id"], training["dag_run_id"], "promote")
+        task(page, url, training["dag_id"], training["dag_run_id"], "train")
         page.screenshot(path=pictures / "run.png")
 
 
