@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -30,9 +31,10 @@ def query_tables(
 ) -> Iterator[pa.Table]:
     """Yield the rows of `statement` as tables of at most 65,536 rows; a result without rows is one empty table.
 
-    Of `bound` the values are bound that a text names (`:name`). Types are those of the values; a number takes
-    the type that `known` has for its column where that loses nothing. Raises DataError if the query fails or a
-    column mixes kinds, TransientError if the database cannot be reached. No message holds the address.
+    Of `bound` the values are bound that a text names (`:name`), a time for SQLite as ISO text with its offset.
+    Types are those of the values; a number takes the type that `known` has for its column where that loses
+    nothing. Raises DataError if the query fails or a column mixes kinds, TransientError if the database cannot be
+    reached. No message holds the address.
     """
     try:
         import sqlalchemy as sa
@@ -43,7 +45,8 @@ def query_tables(
     params: dict[str, Any] = {}
     if isinstance(statement, str):
         query = sa.text(statement)
-        params = {key: value for key, value in (bound or {}).items() if key in query.compile().params}
+        named = query.compile().params
+        params = {key: _bindable(engine, value) for key, value in (bound or {}).items() if key in named}
     try:
         connection = engine.connect().execution_options(stream_results=True)
     except sa.exc.DBAPIError as exc:
@@ -65,6 +68,12 @@ def query_tables(
         raise (TransientError if lost else DataError)(said) from None
     finally:
         engine.dispose()
+
+
+def _bindable(engine: Engine, value: Any) -> Any:
+    # SQLite has no times. What its driver makes of them is set for the whole process, and libraries set it.
+    text = engine.dialect.name == "sqlite" and isinstance(value, datetime)
+    return value.isoformat(" ") if text else value
 
 
 def _engine(name: str, conn_id: str, context: StepContext) -> Engine:

@@ -1,4 +1,4 @@
-"""The measured process: `python -m tests.bench.child '[function, arguments, template, folder, calls]'`."""
+"""The measured process: `python -m tests.bench.child JSON`, a `Side` with a folder and a number of calls."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,18 @@ def peak_mb() -> float:
     return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
 
 
-def measured(function: str, arguments: dict[str, Any], template: str | None, folder: Path, calls: int) -> Any:
+def measured(
+    function: str, arguments: dict[str, Any], template: str | None, settle: str | None, folder: str, calls: int
+) -> Any:
     module, _, name = function.partition(":")
     # The function's module imports no tool at its top, so that the first call pays for all that it uses.
     work = getattr(importlib.import_module(module), name)
     times, mb = [], 0.0
     for call in range(calls):
-        place = folder / str(call)
+        place = Path(folder, str(call))
         shutil.copytree(template, place) if template else place.mkdir(parents=True)
+        if settle:
+            subprocess.run([sys.executable, "-m", settle, str(place)], check=True)
         began = cpu()
         work(place, **arguments)
         times.append(cpu() - began)
@@ -45,9 +50,8 @@ def measured(function: str, arguments: dict[str, Any], template: str | None, fol
 
 
 def main() -> None:
-    function, arguments, template, folder, calls = json.loads(sys.argv[1])
     with contextlib.redirect_stdout(sys.stderr):
-        found = measured(function, arguments, template, Path(folder), calls)
+        found = measured(**json.loads(sys.argv[1]))
     print(json.dumps(found), flush=True)
     # Some libraries abort while they are torn down, long after the work is done.
     os._exit(0)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,14 @@ SETTINGS = {
 class Side:
     """One side of a comparison: `module:function` of tests.bench and its arguments (plain JSON).
 
-    The function gets a folder of its own (a copy of `template`, where one is named) and does the work once.
+    The function gets a folder of its own (a copy of `template`, where one is named) and does the work once. `settle`
+    is a module that is run on the folder first, in another process and off the clock.
     """
 
     function: str
     arguments: Mapping[str, Any]
     template: str | None = None
+    settle: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Figure:
 def run_child(side: Side, calls: int = 2) -> Figure:
     """Run a side in a fresh process. Raises RuntimeError with its last words if it fails."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        given = json.dumps([side.function, dict(side.arguments), side.template, folder, calls])
+        given = json.dumps({**asdict(side), "folder": folder, "calls": calls})
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         done = subprocess.run(
             [sys.executable, "-m", "tests.bench.child", given],

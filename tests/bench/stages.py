@@ -30,6 +30,7 @@ class Stage:
 
     steps: tuple[str, ...]
     note: str
+    settle: str | None = None
 
 
 STAGES = {
@@ -37,7 +38,9 @@ STAGES = {
         ("ingest", "validate"), "January; floor: the suites' claims as one bare DuckDB query a table, write_deltalake"
     ),
     "transform": Stage(("transform",), "January; floor: dbtRunner's build in a child, nothing published"),
-    "materialize": Stage(("materialize",), "February; floor: DuckDB arg_max, one wide SQLite table a view"),
+    "materialize": Stage(
+        ("materialize",), "February; floor: DuckDB arg_max, one wide SQLite table a view", settle="tests.bench.settle"
+    ),
     "train": Stage(
         ("train",), "January, one fit; floor: the same fit on the joined frame, log_model with requirements"
     ),
@@ -58,7 +61,7 @@ def of(name: str) -> Callable[[argparse.Namespace], Iterator[Row]]:
         template = str(made.before(stage.steps[0]))
         requests = [str(made.before(step) / "request.json") for step in stage.steps]
         sides = {
-            "ours": Side(f"{__name__}:ours", {"home": str(made.home), "requests": requests}, template),
+            "ours": Side(f"{__name__}:ours", {"home": str(made.home), "requests": requests}, template, stage.settle),
             "floor": Side(f"tests.bench.floors:{name}", {}, template),
         }
         found = pairs(sides, given.repeats)

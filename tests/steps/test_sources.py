@@ -221,6 +221,13 @@ def test_sql_takes_the_batchs_interval(tmp_path, sqlite):
     assert found.to_pydict() == {"id": [2, 3], "price": [2.0, None]}
 
 
+def test_a_time_is_bound_alike_whatever_libraries_set(tmp_path, sqlite, monkeypatch):
+    # Feast, once imported, has every SQLite connection of the process take times as seconds.
+    monkeypatch.setitem(sqlite3.adapters, (datetime, sqlite3.PrepareProtocol), lambda when: int(when.timestamp()))
+    found = read(tmp_path, sqlite, sql="select :start as a, :end as b", conn_id="db")
+    assert found.to_pydict() == {"a": ["2013-01-01 00:00:00+00:00"], "b": ["2013-02-01 00:00:00+00:00"]}
+
+
 def test_sql_takes_the_cursor(tmp_path, sqlite):
     query = {
         "sql": "select id from events where id > coalesce(:cursor, 0) order by id",
