@@ -1,4 +1,4 @@
-"""The oldest Airflow that is supported, and every tool at its lower bound."""
+"""The oldest Airflow that is supported, with every tool at its lower bound."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.environments.make_env import ROOT, run
 
 pytestmark = [pytest.mark.environment, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-# What touches Airflow, and what touches a tool whose bound pyproject.toml gives.
-SUITES = ("hooks", "triggers", "operators", "sensors", "factory", "ui", "steps", "runners")
+# What touches Airflow.
+SUITES = ("hooks", "triggers", "operators", "sensors", "factory", "ui")
 # `dag.test()` of Airflow 3.2 does not hand the exception to a failure callback; a real worker does.
 NOT_BY_DAG_TEST = (
     "tests/operators/test_notify.py::test_a_refusal_is_told_once_also_where_another_notifier_fails",
