@@ -93,12 +93,13 @@ def sync_alias(client: MlflowClient, ledger: PromotionLedger, model: str, alias:
     version's tag tells the two apart.
     """
     champion = ledger.champion()
+    # Before the alias, for it is written after it: where the tag is, the alias had followed, and what it says now is
+    # a move by hand, or a promotion that has taken the next sequence.
+    followed = champion is not None and _followed(client, model, champion)
     version = _alias(client, model, alias)
-    if champion is not None and version != champion.version:
-        followed = client.get_model_version(model, champion.version).tags.get(_SEQUENCE) == str(champion.sequence)
-        if not followed:
-            set_alias(client, model, alias, champion)
-            return None
+    if champion is not None and version != champion.version and not followed:
+        _follow(client, ledger, model, alias, champion)
+        return None
     if version is None:
         return None
     tags = client.get_model_version(model, version).tags
@@ -118,6 +119,18 @@ def sync_alias(client: MlflowClient, ledger: PromotionLedger, model: str, alias:
         recorded_at=datetime.now(UTC),
     )
     return outside if ledger.commit(outside) else None
+
+
+def _followed(client: MlflowClient, model: str, promotion: Promotion) -> bool:
+    return bool(client.get_model_version(model, promotion.version).tags.get(_SEQUENCE) == str(promotion.sequence))
+
+
+def _follow(client: MlflowClient, ledger: PromotionLedger, model: str, alias: str, champion: Promotion | None) -> None:
+    """Set alias and tag, again if another promotion came in between: its alias must not be taken back."""
+    done = None
+    while champion is not None and champion.sequence != done:
+        set_alias(client, model, alias, champion)
+        done, champion = champion.sequence, ledger.champion()
 
 
 def _expected(spec: PromoteSpec, current: Promotion | None) -> int:
