@@ -12,6 +12,21 @@ def answer(live, dag_id, run_id, option, *, user="admin"):
     return live.ask("PATCH", path, user=user, json={"chosen_options": [option], "params_input": {}})
 
 
+def ended(live, dag_id, run_id, option):
+    """Wait for the run's end and return its state, answering as a person would whenever the task asks again.
+
+    On a busy machine Airflow notices a task's wait late, and a quick answer then sends it through its retry.
+    """
+
+    def done():
+        if live.states(dag_id, run_id).get("approval") == "awaiting_input":
+            answer(live, dag_id, run_id, option)
+        return live.state(dag_id, run_id) in ("success", "failed")
+
+    live.wait(f"{dag_id} {run_id} has ended", done)
+    return live.state(dag_id, run_id)
+
+
 def details(live, dag_id, run_id):
     return live.api.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approval/-1/hitlDetails")
 
@@ -20,8 +35,7 @@ def test_a_rejection_skips_the_promotion(lived):
     run_id = asked(lived, "gate-train", lived.asked["gate-train"])
     assert "Promote gate version 1?" in details(lived, "gate-train", run_id)["subject"]
     assert answer(lived, "gate-train", run_id, "Approve", user="uwe").status_code == 403
-    assert answer(lived, "gate-train", run_id, "Reject").is_success
-    assert lived.ended("gate-train", run_id) == "success"
+    assert ended(lived, "gate-train", run_id, "Reject") == "success"
     states = lived.states("gate-train", run_id)
     assert (states["approval"], states["promote"]) == ("success", "skipped")
     assert details(lived, "gate-train", run_id)["responded_by_user"]["id"] == "admin"
@@ -30,8 +44,7 @@ def test_a_rejection_skips_the_promotion(lived):
 
 def test_an_approval_promotes(lived):
     run_id = asked(lived, "gate-train", lived.start_run("gate-train"))
-    assert answer(lived, "gate-train", run_id, "Approve").is_success
-    assert lived.ended("gate-train", run_id) == "success"
+    assert ended(lived, "gate-train", run_id, "Approve") == "success"
     assert lived.states("gate-train", run_id)["promote"] == "success"
     (promotion,) = lived.promotions("gate")
     assert promotion.version == "2"
