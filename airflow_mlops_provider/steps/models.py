@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import tempfile
@@ -175,7 +176,9 @@ def predict(model: Any, features: pd.DataFrame) -> np.ndarray:
     Raises DataError for more than two classes.
     """
     function = model.predict_proba if hasattr(model, "predict_proba") else model.predict
-    found = np.asarray(function(_as_signed(model, features)))
+    # MLflow's own form of a model may take its context first; none is there before the model is logged.
+    first = (None,) if hasattr(model, "load_context") and "context" in inspect.signature(function).parameters else ()
+    found = np.asarray(function(*first, _as_signed(model, features)))
     if found.ndim == 2 and found.shape[1] == 2:
         found = found[:, 1]
     elif found.ndim == 2 and found.shape[1] == 1:
@@ -237,10 +240,12 @@ def _is_sklearn(model: Any) -> bool:
 
 def _wrapped(model: Any) -> Any:
     import mlflow
+    import pandas as pd
 
-    class Wrapped(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped here
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG002  # MLflow's form
-            function = model.predict_proba if hasattr(model, "predict_proba") else model.predict
-            return function(model_input)
+    def predict(self: Any, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG001  # MLflow's form
+        function = model.predict_proba if hasattr(model, "predict_proba") else model.predict
+        return function(model_input)
 
-    return Wrapped()
+    # A hint as an object: MLflow warns of none, and of text that it cannot resolve in this module.
+    predict.__annotations__ = {"model_input": pd.DataFrame}
+    return type("Wrapped", (mlflow.pyfunc.PythonModel,), {"predict": predict})()
