@@ -69,7 +69,6 @@ class TrainResult(Contract):
     holdout_start: AwareDatetime | None = None
     until: str | None = Field(None, description="newest batch that was read")
     versions: dict[str, int] = {}
-    classes: tuple[str, ...] = ()
     experiment_id: str | None = Field(None, description="MLflow's, for the address of the run's page")
 
 

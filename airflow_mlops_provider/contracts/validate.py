@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from airflow_mlops_provider.contracts.base import Batch, Contract, DatasetRef, Json, StepSpec
+from airflow_mlops_provider.contracts.base import Batch, Contract, DatasetRef, StepSpec
 
 __all__ = ["Checks", "DatasetVerdict", "ExpectationResult", "ValidateResult", "ValidateSpec"]
 
@@ -80,10 +80,3 @@ class ValidateResult(Contract):
             f"{name}: {'; '.join(v.refused_because)}" for name, v in self.datasets.items() if v.verdict == "refused"
         ]
         return " | ".join(lines)
-
-    def summary(self) -> Json:
-        """Return the few numbers that fit an XCom row or a table line."""
-        return {
-            name: {"verdict": v.verdict, "rows": v.rows, "quarantined": v.quarantined}
-            for name, v in self.datasets.items()
-        }

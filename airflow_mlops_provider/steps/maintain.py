@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 from airflow_mlops_provider.contracts.maintain import MaintainResult, MaintainSpec
 from airflow_mlops_provider.exceptions import TransientError
-from airflow_mlops_provider.steps.batches import BatchLedger
+from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
 from airflow_mlops_provider.steps.lake import Lake
 
 __all__ = ["maintain"]
@@ -21,10 +22,11 @@ _TRIES = 20
 
 
 def maintain(spec: MaintainSpec, context: StepContext) -> MaintainResult:
-    """Compact and vacuum every table of `spec.tables`, at most once every `spec.every`.
+    """Compact and vacuum every table of `spec.tables` and the ledgers, at most once every `spec.every`.
 
     Readable stay the newest version, each version that a batch ledger recorded within `spec.keep`, and what was
-    replaced within it. Raises TransientError if twenty tries met another writer; what was done stays done.
+    replaced within it. What waited for a verdict goes `spec.keep` after it was accepted. Raises TransientError if
+    twenty tries met another writer; what was done stays done.
     """
     lake = context.lake(spec)
     mark = f"{lake.root}/_ledgers/maintained/{spec.pipeline}.json"
@@ -34,16 +36,39 @@ def maintain(spec: MaintainSpec, context: StepContext) -> MaintainResult:
         return MaintainResult()
     hours = max(int(spec.keep.total_seconds() // 3600), _YOUNGEST_HOURS)
     done, removed = [], 0
-    for table in spec.tables:
-        rows = BatchLedger(lake, table).rows()
-        kept = {row.version for row in rows if row.version is not None and now - row.recorded_at < spec.keep}
-        gone = _tidy(lake, table, hours, sorted(kept))
+    for table, named in _tables(lake, spec, now).items():
+        gone = _tidy(lake, table, hours, named)
         if gone is not None:
             done.append(table)
             removed += gone
     lake.put(mark, json.dumps({"at": now.isoformat()}).encode())
     context.say(f"{len(done)} tables compacted, {removed} files removed")
     return MaintainResult(tables=tuple(done), files_removed=removed)
+
+
+def _tables(lake: Lake, spec: MaintainSpec, now: datetime) -> dict[str, list[int]]:
+    """Return every table to work on, with the versions that must stay readable.
+
+    A ledger grows by a file a batch, and each step reads it whole: of all tables it needs compaction the most.
+    """
+    found: dict[str, list[int]] = {}
+    for table in spec.tables:
+        ledger = BatchLedger(lake, table)
+        rows = ledger.rows()
+        found[table] = sorted({r.version for r in rows if r.version is not None and now - r.recorded_at < spec.keep})
+        found[ledger.table] = []
+        _unstage(lake, spec, table, [r for r in rows if r.status == "accepted" and now - r.recorded_at >= spec.keep])
+    return found | {of(lake, spec.pipeline).table: [] for of in (Monitoring, DecisionLedger)}
+
+
+def _unstage(lake: Lake, spec: MaintainSpec, table: str, rows: list[BatchRow]) -> None:
+    """Remove what these batches waited in: their rows are in the table since."""
+    over = {lake.filesystem(lake.staged(spec.pipeline, table, row.batch.id))[1] for row in rows}
+    if over:
+        filesystem, folder = lake.filesystem(f"{lake.root}/_staging/{spec.pipeline}/{table}")
+        # Listed once: asking for each batch of the years would be a request each.
+        for path in over.intersection(filesystem.find(folder)):
+            filesystem.rm(path)
 
 
 def _tidy(lake: Lake, table: str, hours: int, kept: list[int]) -> int | None:

@@ -110,6 +110,29 @@ def test_versions_that_a_ledger_names_stay_readable(world):
     assert world.lake.read("t").num_rows == 3
 
 
+def test_ledgers_are_compacted_and_say_the_same(world):
+    world.write(1, 2, 3, ledger=True)
+    said = BatchLedger(world.lake, "t").rows()
+    assert world.maintain().tables == ("t", "_ledgers/batches/t")
+    assert len(world.lake.open("_ledgers/batches/t").file_uris()) == 1
+    assert BatchLedger(world.lake, "t").rows() == said
+    # What was written once stays written once: the transactions outlive their files.
+    world.write(1, 2, 3, ledger=True)
+    assert (BatchLedger(world.lake, "t").rows(), world.lake.read("t").num_rows) == (said, 3)
+
+
+def test_a_staged_batch_goes_once_it_was_accepted_long_enough(world):
+    staged = {month: world.lake.staged("p", "t", batch(month).id) for month in (1, 2)}
+    for path in staged.values():
+        world.lake.put(path, b"rows")
+    world.write(1, ledger=True)
+    BatchLedger(world.lake, "t").refuse(batch(2), rows=1, run_key="r")
+    world.maintain()
+    assert {m: world.lake.get(path) for m, path in staged.items()} == {1: b"rows", 2: b"rows"}
+    world.maintain(keep=timedelta(0))
+    assert {m: world.lake.get(path) for m, path in staged.items()} == {1: None, 2: b"rows"}
+
+
 def test_once_a_week_is_enough(world):
     world.write(1)
     assert world.maintain(every=timedelta(days=7)).tables == ("t",)
