@@ -73,6 +73,7 @@ STEPS: dict[str, Step] = {
         _ours("decide", "decide", "Decide", "lake"),
         _ours("adopt", "adopt", "Adopt", "lake", "mlflow"),
         _ours("maintain", "maintain", "Maintain", "lake"),
+        _ours("show", "show", "Show", "lake"),
     )
 }
 

@@ -9,8 +9,9 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
+from airflow_mlops_provider.contracts.show import Rows
 from airflow_mlops_provider.exceptions import MlopsError
-from airflow_mlops_provider.ui.results import Instance, Rows, quarantined, report_of
+from airflow_mlops_provider.ui.results import Instance, quarantined, report_of
 
 __all__ = ["pages"]
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import Any
 
+from airflow.configuration import conf
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from airflow_mlops_provider.exceptions import DataError
+from airflow_mlops_provider.contracts.base import DatasetRef
+from airflow_mlops_provider.contracts.show import Rows, ShowResult, ShowSpec
+from airflow_mlops_provider.exceptions import DataError, MissingExtraError
 from airflow_mlops_provider.hooks.lake import LakeHook
+from airflow_mlops_provider.runners import Runner, runner_for
+from airflow_mlops_provider.runners.base import request_for
 
-if TYPE_CHECKING:
-    from airflow_mlops_provider.steps.lake import Lake
-
-__all__ = ["Instance", "Rows", "quarantined", "report_of", "result_of"]
-
-# A page is for looking; who wants all rows reads the table.
-SHOWN = 500
+__all__ = ["Instance", "quarantined", "report_of", "result_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,6 @@ class Instance:
     run_id: str
     task_id: str
     map_index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Some rows of a table, as text; `total` counts all of the batch."""
-
-    table: str
-    columns: list[str]
-    lines: list[tuple[Any, ...]]
-    total: int
 
 
 def result_of(instance: Instance) -> dict[str, Any]:
@@ -53,57 +43,50 @@ def result_of(instance: Instance) -> dict[str, Any]:
     return found
 
 
-def report_of(instance: Instance) -> bytes:
+def report_of(instance: Instance) -> str:
     """Return the newest drift report that a task wrote. Raises DataError where it wrote none."""
     paths = [line.get("report") for line in result_of(instance).get("batches", ()) if line.get("report")]
-    # A result is what some task says: nothing but reports of this lake is read on its word.
-    if not paths or not _below(paths[-1], "_reports") or not paths[-1].endswith(".html"):
+    if not paths:
         raise DataError(f"task {instance.task_id} wrote no report in this run")
-    lake = _lake(instance)
-    content = lake.get(f"{lake.root}/{paths[-1]}")
-    if content is None:
-        raise DataError(f"the report {paths[-1]} is not in the lake any more")
-    return content
+    return str(_shown(instance, report=paths[-1]).report)
 
 
-def quarantined(instance: Instance) -> list[Rows]:
+def quarantined(instance: Instance) -> tuple[Rows, ...]:
     """Return the first rows that a validation put aside, a table a dataset."""
     result = result_of(instance)
     references = [v["quarantine"] for v in result.get("datasets", {}).values() if v.get("quarantine")]
-    lake = _lake(instance)
-    return [_rows(lake, ref["name"], ref["version"], result.get("batch")) for ref in references]
+    tables = tuple(map(DatasetRef.model_validate, references))
+    return _shown(instance, quarantine=tables, only_batch=result.get("batch")).tables if tables else ()
 
 
-def _rows(lake: Lake, table: str, version: int, batch: str | None) -> Rows:
-    import duckdb
-
-    from airflow_mlops_provider.steps.lake import BATCH_COLUMN
-    from airflow_mlops_provider.steps.sql import identifier
-
-    if not _below(table, "quarantine"):
-        raise DataError(f"{table!r} is no quarantine table")
-    with duckdb.connect(config={"memory_limit": "200MB"}) as con:
-        if not lake.view(con, "quarantine", table, version):
-            raise DataError(f"the lake has no table {table!r} any more")
-        of_batch = f"from quarantine where $1 is null or {identifier(BATCH_COLUMN)} = $1"
-        (total,) = con.execute(f"select count(*) {of_batch}", [batch]).fetchone() or (0,)
-        shown = con.execute(f"select columns(*)::varchar {of_batch} limit {SHOWN}", [batch])
-        columns = [column[0] for column in shown.description]
-        return Rows(table, columns, shown.fetchall(), total)
-
-
-def _lake(instance: Instance) -> Lake:
-    """Return the lake that the task worked in, by its own rendered argument."""
+def _shown(instance: Instance, **what: Any) -> ShowResult:
+    """Run the step `show` on the lake that the task worked in, by the task's own rendered argument."""
     with create_session() as session:
         fields = session.scalar(
             select(RenderedTaskInstanceFields.rendered_fields).where(*_of(RenderedTaskInstanceFields, instance))
         )
-    return LakeHook(lake=(fields or {}).get("lake")).get_conn()
+    hook = LakeHook(lake=(fields or {}).get("lake"))
+    root, store = hook.root(), hook.fields()
+    if "://" not in root and not root.startswith("/"):
+        raise DataError(f"the lake {root!r} is relative to the task's bundle, which this server does not have")
+    spec = ShowSpec(pipeline=instance.dag_id, lake=root, **what)
+    connections = {"lake_default": store} if store else {}
+    request = request_for("show", spec, run_key=f"show/{instance.dag_id}/{instance.run_id}", connections=connections)
+    outcome = _runner().run(request, emit=lambda _message: None)
+    if outcome.status != "succeeded":
+        raise DataError(outcome.error or "what the task wrote cannot be read")
+    return ShowResult.model_validate(outcome.result)
+
+
+def _runner() -> Runner:
+    """Return where the lake can be read: here, else in the first interpreter that Airflow's people allow."""
+    if all(map(find_spec, ("deltalake", "duckdb"))):
+        return runner_for("local")
+    allowed = conf.get("mlops", "allowed_interpreters", fallback="").split(",")[0].strip()
+    if not allowed:
+        raise MissingExtraError("deltalake", "lake")
+    return runner_for({"python": allowed})
 
 
 def _of(model: Any, instance: Instance) -> list[Any]:  # SQLAlchemy's own types
     return [getattr(model, name) == getattr(instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")]
-
-
-def _below(path: str, folder: str) -> bool:
-    return path.startswith(f"{folder}/") and ".." not in path.split("/")

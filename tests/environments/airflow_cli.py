@@ -27,6 +27,7 @@ class Airflow:
     home: Path
     dags: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     read_only: bool = False
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -69,7 +70,8 @@ class Airflow:
         }
         path = f"{self.python.parent}:/usr/local/bin:/usr/bin:/bin"
         base = {"AIRFLOW_HOME": str(self.home), "HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8"}
-        return base | {f"AIRFLOW__{key}": value for key, value in settings.items()}
+        connections = {f"AIRFLOW_CONN_{key.upper()}": json.dumps(fields) for key, fields in self.connections.items()}
+        return base | connections | {f"AIRFLOW__{key}": value for key, value in settings.items()}
 
     @contextmanager
     def standalone(self, port: int) -> Iterator[str]:

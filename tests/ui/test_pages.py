@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from airflow_mlops_provider.contracts.validate import DatasetVerdict, ValidateRe
 from airflow_mlops_provider.runners import RUNNERS
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake
 from airflow_mlops_provider.testing import RecordingRunner
+from airflow_mlops_provider.ui import results
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Using `httpx`")  # Airflow's server's own
 
@@ -49,8 +51,9 @@ def run(run_dag, monkeypatch, tmp_path):
             "validate": ValidateResult(batch="b1", verdict="refused", datasets={"flights": verdict}),
             "drift": DriftResult(batches=(drift,)),
         }
-        monkeypatch.setitem(RUNNERS, "local", RecordingRunner(answers))
-        ended = run_dag(SOURCE.format(lake=lake.root))
+        with monkeypatch.context() as patched:
+            patched.setitem(RUNNERS, "local", RecordingRunner(answers))
+            ended = run_dag(SOURCE.format(lake=lake.root))
         names = {"validate": "_link_QuarantineLink", "drift": "_link_DriftReportLink"}
         return {task: urlsplit(ended.pushed[task, key]).path for task, key in names.items()}
 
@@ -111,6 +114,15 @@ def test_a_result_cannot_point_elsewhere(run, get, tmp_path):
     lake = Lake(str(tmp_path))
     lake.write_once("customers", pa.table({"a": ["s3cret"], BATCH_COLUMN: ["b1"]}), app="1")
     assert get(run(table="customers")["validate"]).status_code == 404
+
+
+def test_without_the_tools_here_another_interpreter_reads_the_lake(run, get, monkeypatch):
+    path = run()["validate"]
+    monkeypatch.setattr(results, "find_spec", lambda _name: None)
+    missing = get(path)
+    assert (missing.status_code, "airflow-mlops-provider[lake]" in missing.text) == (404, True)
+    monkeypatch.setenv("AIRFLOW__MLOPS__ALLOWED_INTERPRETERS", sys.executable)
+    assert "2 of 2 rows" in get(path).text
 
 
 def test_what_is_not_there_is_said(run, get):
