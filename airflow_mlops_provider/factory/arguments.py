@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from airflow_mlops_provider.contracts.base import Contract
 from airflow_mlops_provider.factory.errors import KeyPath
 from airflow_mlops_provider.factory.models import Pipeline
 from airflow_mlops_provider.factory.options import TaskOptions
-from airflow_mlops_provider.factory.plan import RESULT
-from airflow_mlops_provider.factory.resolve import dataset_of, labels_of
+from airflow_mlops_provider.factory.plan_data import RESULT
+from airflow_mlops_provider.factory.resolve import dataset_of, given, labels_of
 
-__all__ = ["OPTIONS", "Arguments", "Fill", "Filled", "given"]
+__all__ = ["OPTIONS", "Arguments", "Fill", "Filled"]
 
 OPTIONS = frozenset(TaskOptions.model_fields)
-_JSON: TypeAdapter[Any] = TypeAdapter(Any)  # any value that a contract holds
 
 Arguments = dict[str, Any]
 # An argument with the path of the YAML value that it came from; None: a default of this package.
 Filled = dict[str, tuple[Any, KeyPath | None]]
-
-
-def given(section: Contract) -> Arguments:
-    """Return what the file says of a section, as JSON; null is as good as absent."""
-    said = section.model_dump(mode="json", exclude_unset=True)
-    return {key: value for key, value in said.items() if value is not None}
 
 
 class Fill:
@@ -58,7 +48,10 @@ class Fill:
         keys = {name: list(source.unique_key) for name, source in staged.items() if source.unique_key}
         policies = {name: s.on_schema_change for name, s in staged.items() if "on_schema_change" in s.model_fields_set}
         filled: Filled = {
-            "datasets": ({name: given(checks) for name, checks in data.validate_.items()}, ("data", "validate")),
+            "datasets": (
+                {name: given(self.pipeline, "data", "validate_", name) for name in data.validate_},
+                ("data", "validate"),
+            ),
             "publish": (list(staged), ("data", "ingest")),
         }
         if keys:
@@ -99,7 +92,9 @@ class Fill:
         monitoring, training = self.pipeline.monitoring, self.pipeline.training
         if monitoring is None or monitoring.retrain is None:
             return {}
-        policy = {key: value for key, value in given(monitoring.retrain).items() if key not in OPTIONS}
+        policy = {
+            key: value for key, value in given(self.pipeline, "monitoring", "retrain").items() if key not in OPTIONS
+        }
         if training is not None and "first_after" in training.model_fields_set:
             policy["first_after"] = training.first_after
         filled = self.named({"alias"}) | {"retrain": (policy, ("monitoring", "retrain"))}
@@ -108,11 +103,10 @@ class Fill:
     def train(self) -> Filled:
         """The rows, and how the evaluation wants the last of them kept apart."""
         filled = self.named({"timezone"}) | self._training_dataset()
-        evaluate = self.pipeline.training and self.pipeline.training.evaluate
+        said = given(self.pipeline, "training", "evaluate")
         for name in ("holdout", "refit"):
-            value = getattr(evaluate, name, None)
-            if value:
-                filled[name] = (_JSON.dump_python(value, mode="json"), ("training", "evaluate", name))
+            if said.get(name):
+                filled[name] = (said[name], ("training", "evaluate", name))
         # The training's run has its decision's id; a run that a person started has none in the ledger.
         filled["decision"] = ("{{ run_id }}", None)
         return filled

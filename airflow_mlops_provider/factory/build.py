@@ -8,25 +8,26 @@ The loader beside `flights.yaml` is `flights.py`, with two lines:
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops_provider.hooks import require_airflow
+import airflow_mlops_provider.operators  # noqa: F401  # first: it checks Airflow's version
 
-require_airflow()
+# isort: split
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, conf, get_parsing_context
+from pendulum import timezone as pendulum_timezone
 
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, conf, get_parsing_context  # noqa: E402
-from pendulum import timezone as pendulum_timezone  # noqa: E402
+from airflow_mlops_provider.exceptions import ConfigError
+from airflow_mlops_provider.factory.cache import kept_plan
+from airflow_mlops_provider.factory.config import FactoryConfig
+from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan, SchedulePlan
+from airflow_mlops_provider.factory.tasks import add_tasks, documented
+from airflow_mlops_provider.operators.bundle import bundle_of, folder_below
 
-from airflow_mlops_provider.exceptions import ConfigError  # noqa: E402
-from airflow_mlops_provider.factory.config import FactoryConfig  # noqa: E402
-from airflow_mlops_provider.factory.plan import DagPlan, PipelinePlan, SchedulePlan, plan  # noqa: E402
-from airflow_mlops_provider.factory.tasks import add_tasks, documented  # noqa: E402
-from airflow_mlops_provider.operators.bundle import bundle_of, folder_below  # noqa: E402
-
-__all__ = ["airflow_config", "build_dag", "build_dags"]
+__all__ = ["airflow_config", "build_dag", "build_dags", "planned_file"]
 
 
 def build_dags(loader: str, *, bundle: str | Path | None = None) -> dict[str, DAG]:
@@ -40,7 +41,7 @@ def build_dags(loader: str, *, bundle: str | Path | None = None) -> dict[str, DA
     files = [found for ending in (".yaml", ".yml") if (found := path.with_suffix(ending)).is_file()]
     if not files:
         raise ConfigError(f"{path.name}: no {path.stem}.yaml beside it")
-    read = plan(files[0], bundle=bundle or bundle_of(path), config=airflow_config())
+    read = planned_file(files[0], bundle)
     folder = folder_below(bundle, path)
     wanted = get_parsing_context().dag_id
     return {dag.dag_id: build_dag(read, dag, loader, folder) for dag in read.dags if wanted in (None, dag.dag_id)}
@@ -65,6 +66,17 @@ def build_dag(pipeline: PipelinePlan, dag_plan: DagPlan, loader: str, folder: st
     with dag:
         add_tasks(pipeline, dag_plan, dag.task_group, folder)
     return dag
+
+
+def planned_file(path: Path, bundle: str | Path | None = None) -> PipelinePlan:
+    """Return the plan of a pipeline file under `[mlops]` of airflow.cfg; plans are kept below AIRFLOW_HOME.
+
+    `bundle` is the folder that its paths are relative to; default: the DAG bundle that holds it.
+    Raises PipelineFileError with every error of the file.
+    """
+    home = Path(os.path.expandvars(os.environ.get("AIRFLOW_HOME", "~/airflow"))).expanduser()
+    root = Path(bundle or bundle_of(path))
+    return kept_plan(path, bundle=root, config=airflow_config(), folder=home / ".mlops_plans")
 
 
 def airflow_config() -> FactoryConfig:

@@ -8,7 +8,8 @@ from pathlib import Path
 from airflow_mlops_provider.exceptions import MissingExtraError
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.errors import FileError, PipelineFileError
-from airflow_mlops_provider.factory.load import Document, load
+from airflow_mlops_provider.factory.files import Files
+from airflow_mlops_provider.factory.load import Document, decoded, load
 from airflow_mlops_provider.factory.models import Pipeline
 from airflow_mlops_provider.factory.rules import meaning_faults, name_faults
 from airflow_mlops_provider.factory.templates import template_faults
@@ -19,27 +20,28 @@ __all__ = ["lint", "read"]
 
 def lint(path: Path, *, bundle: Path, config: FactoryConfig) -> list[FileError]:
     """Return every error of a file and its suites, alone and under each of its environments."""
+    files = Files(bundle)
     try:
-        document = load(path, _name(path, bundle))
+        document = load(path, files.name(path))
     except PipelineFileError as exc:
         return exc.errors
     overlays = document.data.get("environments")
     errors: set[FileError] = set()
     for environment in (None, *(overlays if isinstance(overlays, dict) else ())):
         try:
-            errors.update(_suite_errors(*_checked(document, environment, bundle, config), bundle))
+            errors.update(_suite_errors(*_checked(document, environment, files, config), bundle))
         except PipelineFileError as exc:
             errors.update(exc.errors)
     return sorted(errors)
 
 
-def read(path: Path, *, environment: str | None, bundle: Path, config: FactoryConfig) -> tuple[Document, Pipeline]:
-    """Return a file under an environment. Raises PipelineFileError with all its errors."""
-    return _checked(load(path, _name(path, bundle)), environment, bundle, config)
+def read(raw: bytes, name: str, *, files: Files, config: FactoryConfig) -> tuple[Document, Pipeline]:
+    """Return a file's content under `config`'s environment. Raises PipelineFileError with all its errors."""
+    return _checked(decoded(raw, name), config.environment, files, config)
 
 
 def _checked(
-    document: Document, environment: str | None, bundle: Path, config: FactoryConfig
+    document: Document, environment: str | None, files: Files, config: FactoryConfig
 ) -> tuple[Document, Pipeline]:
     overlays = document.data.get("environments")
     if overlays is not None and not isinstance(overlays, dict):
@@ -49,7 +51,7 @@ def _checked(
             raise PipelineFileError([document.error(("environments", name), "a mapping of keys is wanted")])
     merged = document.merged(environment)
     pipeline = pipeline_of(merged)
-    faults = [*template_faults(merged.data), *name_faults(pipeline, config, bundle), *meaning_faults(pipeline)]
+    faults = [*template_faults(merged.data), *name_faults(pipeline, config, files), *meaning_faults(pipeline)]
     if faults:
         raise PipelineFileError(merged.error(*fault, at_key=merged.is_mapping(fault[0])) for fault in faults)
     return merged, pipeline
@@ -70,9 +72,3 @@ def _suite_errors(document: Document, pipeline: Pipeline, bundle: Path) -> Itera
         for fault in faults:
             shown = fault.replace(str(suite), str(checks.expectation_suite), 1)
             yield document.error(("data", "validate", name, "expectation_suite"), shown)
-
-
-def _name(path: Path, bundle: Path) -> str:
-    """Return what errors and plans call the file: its path below the bundle, the same on every machine."""
-    absolute, root = path.resolve(), bundle.resolve()
-    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else path.name

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_mlops_provider.hooks import require_airflow
+import airflow_mlops_provider.operators  # noqa: F401  # first: it checks Airflow's version
 
-require_airflow()
+# isort: split
+from airflow.sdk import TaskGroup
 
-from airflow.sdk import TaskGroup  # noqa: E402
-
-from airflow_mlops_provider.exceptions import ConfigError  # noqa: E402
-from airflow_mlops_provider.factory.build import airflow_config  # noqa: E402
-from airflow_mlops_provider.factory.plan import DagPlan, PipelinePlan, plan  # noqa: E402
-from airflow_mlops_provider.factory.tasks import add_tasks  # noqa: E402
-from airflow_mlops_provider.operators.bundle import bundle_of, folder_below  # noqa: E402
+from airflow_mlops_provider.exceptions import ConfigError
+from airflow_mlops_provider.factory.build import planned_file
+from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan
+from airflow_mlops_provider.factory.tasks import add_tasks
+from airflow_mlops_provider.operators.bundle import folder_below
 
 __all__ = ["section_group"]
 
@@ -31,7 +30,7 @@ def section_group(
     """
     with TaskGroup(group_id=group_id or section, tooltip=f"{section} of {Path(file).name}") as group:
         path = Path(group.dag.fileloc).parent / file
-        read = plan(path, bundle=bundle or bundle_of(path), config=airflow_config())
+        read = planned_file(path, bundle)
         add_tasks(read, _section(read, section), group, folder_below(bundle, path))
     return group
 

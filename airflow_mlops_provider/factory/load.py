@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.factory.errors import FileError, KeyPath, PipelineFileError, dotted
+from airflow_mlops_provider.factory.files import content
 
-__all__ = ["Document", "Mark", "load", "parse"]
+__all__ = ["Document", "Mark", "decoded", "load", "parse"]
 
 # Events, one by one: composing 100,000 nested lists overruns libyaml's C stack and kills the process, and parsing
 # them takes it half a minute.
@@ -85,11 +85,11 @@ class Document:
 
 def load(path: str | Path, name: str | None = None) -> Document:
     """Read a pipeline file; errors call it `name` (default: its path). Raises ConfigError if it cannot be read."""
-    try:
-        raw = Path(path).read_bytes()
-    except OSError as exc:
-        raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
-    name = name or str(path)
+    return decoded(content(Path(path)), name or str(path))
+
+
+def decoded(raw: bytes, name: str) -> Document:
+    """Return the document of a file's bytes. Raises PipelineFileError for the first thing that is no plain YAML."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as exc:

@@ -17,7 +17,7 @@ from airflow_mlops_provider.contracts.protocol import Message
 from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.factory.connections import connections_for
 from airflow_mlops_provider.factory.cron import batch_of
-from airflow_mlops_provider.factory.plan import RESULT, DagPlan, PipelinePlan, TaskPlan, references
+from airflow_mlops_provider.factory.plan_data import RESULT, DagPlan, PipelinePlan, TaskPlan, references
 from airflow_mlops_provider.factory.templates import rendered, run_fields
 from airflow_mlops_provider.runners import runner_for
 from airflow_mlops_provider.runners.base import request_for

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated, Literal, Self
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -124,6 +125,11 @@ class Pipeline(Contract):
     monitoring: Monitoring | None = None
     notify: Notify | None = None
     environments: dict[Name, Json] = Field({}, description="a part of this file, laid over it by environment")
+
+    @cached_property
+    def said(self) -> dict[str, Any]:
+        """What the file says, as JSON by the fields' names. Dumped whole: pydantic builds each model that is asked."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
     @field_validator("timezone")
     @classmethod

@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from airflow_mlops_provider.contracts.base import Contract
-from airflow_mlops_provider.factory.arguments import OPTIONS, Arguments, Fill, Filled, given
+from airflow_mlops_provider.factory.arguments import OPTIONS, Arguments, Fill, Filled
 from airflow_mlops_provider.factory.errors import KeyPath
 from airflow_mlops_provider.factory.load import Document
 from airflow_mlops_provider.factory.models import Pipeline
-from airflow_mlops_provider.factory.plan import (
+from airflow_mlops_provider.factory.plan_data import (
     RESULT,
     DagPlan,
     NotifyPlan,
@@ -22,6 +22,7 @@ from airflow_mlops_provider.factory.plan import (
     SchedulePlan,
     TaskPlan,
 )
+from airflow_mlops_provider.factory.resolve import given
 
 __all__ = ["OPERATORS", "planned"]
 
@@ -77,7 +78,7 @@ class _Planner:
         data = self.pipeline.data
         if data is None or data.from_ is not None:
             return None
-        sources = {name: given(source) for name, source in data.ingest.items()}
+        sources = {name: given(self.pipeline, "data", "ingest", name) for name in data.ingest}
         filled: Filled = {"datasets": (sources, ("data", "ingest"))}
         if data.validate_:
             filled["publish"] = (False, None)
@@ -179,7 +180,7 @@ class _Planner:
         doc: bool = True,
     ) -> TaskPlan:
         """Return a task: what its section says goes over what is filled in from elsewhere."""
-        own = {key: (value, (*path, key)) for key, value in given(section).items()} if section else {}
+        own = {key: (value, (*path, key)) for key, value in given(self.pipeline, *path).items()} if section else {}
         if task_id == "decide":
             own = {}  # the section is one argument, filled in whole
         own = {key: pair for key, pair in own.items() if key not in (*OPTIONS, "holdout", "refit", "reconcile")}
@@ -197,14 +198,11 @@ class _Planner:
 
     def _options(self, section: Contract | None) -> Arguments:
         """Return where and how a task runs: the section's word, else the file's default."""
-        options = self.pipeline.defaults.model_dump() | {
-            key: value
-            for key, value in (section.model_dump() if section else {}).items()
-            if key in OPTIONS and value is not None
-        }
-        runs_on = options["runs_on"] or {}
+        options = {name: getattr(self.pipeline.defaults, name) for name in OPTIONS}
+        options |= {name: value for name in OPTIONS if (value := getattr(section, name, None)) is not None}
+        runs_on = options["runs_on"]
         return {
-            "runs_on": {"python": runs_on["python"]} if runs_on.get("python") else "local",
+            "runs_on": {"python": runs_on.python} if runs_on and runs_on.python else "local",
             "retries": options["retries"],
             "retry_delay_s": _seconds(options["retry_delay"]),
             "execution_timeout_s": _seconds(options["execution_timeout"]),
@@ -257,6 +255,7 @@ class _Planner:
             return ""
         for part in reversed(path):
             value = {part: value}
+        # Not libyaml's dumper: it folds and quotes some texts otherwise, and a DAG must not depend on where it is read.
         return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
 
 

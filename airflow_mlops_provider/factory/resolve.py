@@ -7,7 +7,15 @@ from typing import Any
 from airflow_mlops_provider.factory.errors import KeyPath
 from airflow_mlops_provider.factory.models import Pipeline
 
-__all__ = ["dataset_of", "known_datasets", "labels_of"]
+__all__ = ["dataset_of", "given", "known_datasets", "labels_of"]
+
+
+def given(pipeline: Pipeline, *path: str | int) -> dict[str, Any]:
+    """Return what the file says of a section, as JSON, by the fields' names; null is as good as absent."""
+    said: Any = pipeline.said
+    for part in path:
+        said = said.get(part) or {}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def dataset_of(pipeline: Pipeline) -> dict[str, tuple[Any, KeyPath]]:
@@ -16,10 +24,8 @@ def dataset_of(pipeline: Pipeline) -> dict[str, tuple[Any, KeyPath]]:
     `entities` falls back to the only dataset that is no reference table, `unique_key` to the key that the
     entities are ingested with. A field that nobody says is absent.
     """
-    said = pipeline.training.dataset.model_dump(mode="json", exclude_unset=True) if pipeline.training else {}
-    fields: dict[str, tuple[Any, KeyPath]] = {
-        key: (value, ("training", "dataset", key)) for key, value in said.items() if value is not None
-    }
+    said = given(pipeline, "training", "dataset")
+    fields: dict[str, tuple[Any, KeyPath]] = {key: (value, ("training", "dataset", key)) for key, value in said.items()}
     sources = pipeline.data.ingest if pipeline.data else {}
     batched = [name for name, source in sources.items() if not source.reference]
     if pipeline.training and "entities" not in fields and len(batched) == 1:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.contracts.base import DatasetRef
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.cron import cron_fault
 from airflow_mlops_provider.factory.errors import KeyPath
+from airflow_mlops_provider.factory.files import Files
 from airflow_mlops_provider.factory.models import Data, Monitoring, Pipeline, Training
 from airflow_mlops_provider.factory.resolve import dataset_of, known_datasets, labels_of
 from airflow_mlops_provider.factory.shapes import did_you_mean
@@ -20,65 +20,65 @@ __all__ = ["meaning_faults", "name_faults"]
 Fault = tuple[KeyPath, str]
 
 
-def name_faults(pipeline: Pipeline, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+def name_faults(pipeline: Pipeline, config: FactoryConfig, files: Files) -> Iterator[Fault]:
     """Yield what the file names and may not, or what is not there."""
     if pipeline.lake and pipeline.lake != config.lake:
-        yield from _at(("lake",), path_faults(pipeline.lake, config, bundle=bundle))
+        yield from _at(("lake",), path_faults(pipeline.lake, config, files=files))
     yield from _runs_on(pipeline, config)
     if pipeline.data is not None:
-        yield from _ingested(pipeline.data, config, bundle)
-        yield from _checked(pipeline.data, config, bundle)
-        yield from _folders(pipeline.data, config, bundle)
+        yield from _ingested(pipeline.data, config, files)
+        yield from _checked(pipeline.data, config, files)
+        yield from _folders(pipeline.data, config, files)
     if pipeline.training is not None:
-        yield from _trainer(pipeline.training, config, bundle)
+        yield from _trainer(pipeline.training, config, files)
     if pipeline.monitoring is not None and pipeline.monitoring.drift is not None:
-        yield from _referred(("monitoring", "drift", "current"), pipeline.monitoring.drift.current, config, bundle)
+        yield from _referred(("monitoring", "drift", "current"), pipeline.monitoring.drift.current, config, files)
     if pipeline.notify is not None:
-        yield from _function(("notify", "notifier"), pipeline.notify.notifier, config, bundle)
+        yield from _function(("notify", "notifier"), pipeline.notify.notifier, config, files)
 
 
-def _ingested(data: Data, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+def _ingested(data: Data, config: FactoryConfig, files: Files) -> Iterator[Fault]:
     for name, source in data.ingest.items():
         at = ("data", "ingest", name)
-        yield from _function((*at, "python_callable"), source.python_callable, config, bundle, "{name}(batch)")
+        yield from _function((*at, "python_callable"), source.python_callable, config, files, "{name}(batch)")
         if source.files:
-            yield from _at((*at, "files"), path_faults(source.files, config, bundle=bundle))
+            yield from _at((*at, "files"), path_faults(source.files, config, files=files))
         if source.conn_id:
             yield from _at((*at, "conn_id"), connection_faults(source.conn_id, config))
 
 
-def _checked(data: Data, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+def _checked(data: Data, config: FactoryConfig, files: Files) -> Iterator[Fault]:
     for name, checks in data.validate_.items():
         at = ("data", "validate", name)
         if checks.expectation_suite:
-            faults = path_faults(checks.expectation_suite, config, bundle=bundle, kind="file")
+            faults = path_faults(checks.expectation_suite, config, files=files, kind="file")
             yield from _at((*at, "expectation_suite"), faults)
-        yield from _referred((*at, "dataset"), checks.dataset, config, bundle)
+        yield from _referred((*at, "dataset"), checks.dataset, config, files)
 
 
-def _referred(at: KeyPath, table: DatasetRef | None, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+def _referred(at: KeyPath, table: DatasetRef | None, config: FactoryConfig, files: Files) -> Iterator[Fault]:
     if table is not None and table.conn_id:
         yield from _at((*at, "conn_id"), connection_faults(table.conn_id, config))
     if table is not None and table.kind == "sql" and not table.conn_id:
         yield at, "'conn_id' is missing: which connection leads to the table?"
     if table is not None and table.kind == "parquet":
-        yield from _at((*at, "name"), path_faults(table.name, config, bundle=bundle))
+        yield from _at((*at, "name"), path_faults(table.name, config, files=files))
 
 
-def _folders(data: Data, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+def _folders(data: Data, config: FactoryConfig, files: Files) -> Iterator[Fault]:
     for section, key in (("transform", "project_dir"), ("materialize", "feature_repo")):
         found = getattr(data, section)
         if found is not None:
-            faults = path_faults(getattr(found, key), config, bundle=bundle, kind="folder")
+            faults = path_faults(getattr(found, key), config, files=files, kind="folder")
             yield from _at(("data", section, key), faults)
 
 
-def _trainer(training: Training, config: FactoryConfig, bundle: Path) -> Iterator[Fault]:
+def _trainer(training: Training, config: FactoryConfig, files: Files) -> Iterator[Fault]:
     at = ("training", "train")
     function, estimator = training.train.python_callable, training.train.estimator
-    yield from _function((*at, "python_callable"), function, config, bundle, "{name}(data, params)")
+    yield from _function((*at, "python_callable"), function, config, files, "{name}(data, params)")
     if estimator and not estimator.startswith("sklearn."):
-        yield from _function((*at, "estimator"), estimator, config, bundle)
+        yield from _function((*at, "estimator"), estimator, config, files)
 
 
 def meaning_faults(pipeline: Pipeline) -> Iterator[Fault]:
@@ -190,11 +190,11 @@ def _options(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Any]]:
 
 
 def _function(
-    path: KeyPath, name: str | None, config: FactoryConfig, bundle: Path, call: str | None = None
+    path: KeyPath, name: str | None, config: FactoryConfig, files: Files, call: str | None = None
 ) -> Iterator[Fault]:
     if name:
         shown = call.format(name=name.rpartition(".")[2]) if call else None
-        yield from _at(path, callable_faults(name, config, bundle=bundle, call=shown))
+        yield from _at(path, callable_faults(name, config, files=files, call=shown))
 
 
 def _at(path: KeyPath, messages: Iterable[str]) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_mlops_provider.factory.errors import FileError
-from airflow_mlops_provider.factory.plan import DagPlan, PipelinePlan, SchedulePlan, TaskPlan
+from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan, SchedulePlan, TaskPlan
 
 __all__ = ["doctor_text", "errors_text", "plan_text"]
 

@@ -6,15 +6,14 @@ from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.hooks import require_airflow
+import airflow_mlops_provider.operators  # noqa: F401  # first: it checks Airflow's version
 
-require_airflow()
+# isort: split
+from airflow.sdk import Asset, BaseNotifier
 
-from airflow.sdk import Asset, BaseNotifier  # noqa: E402
-
-from airflow_mlops_provider.exceptions import ConfigError  # noqa: E402
-from airflow_mlops_provider.factory.plan import RESULT, DagPlan, PipelinePlan, TaskPlan  # noqa: E402
-from airflow_mlops_provider.operators.notify import FailureCallback  # noqa: E402
+from airflow_mlops_provider.exceptions import ConfigError
+from airflow_mlops_provider.factory.plan_data import RESULT, DagPlan, PipelinePlan, TaskPlan
+from airflow_mlops_provider.operators.notify import FailureCallback
 
 if TYPE_CHECKING:
     from airflow.sdk import TaskGroup

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.factory.errors import KeyPath
+from airflow_mlops_provider.factory.plan_data import RESULT
 
 __all__ = ["FIELDS", "rendered", "run_fields", "template_faults"]
 
@@ -22,8 +23,6 @@ FIELDS = (
     "ts",
     "ts_nodash",
 )
-# A mapping of this one key names another task's result; only this package writes it.
-RESULT = "$result"
 _SHAPES: dict[str, Callable[[datetime], str]] = {
     "ds": lambda moment: moment.strftime("%Y-%m-%d"),
     "ds_nodash": lambda moment: moment.strftime("%Y%m%d"),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
+from pathlib import PurePosixPath
 
 from airflow_mlops_provider.factory.config import FactoryConfig
+from airflow_mlops_provider.factory.files import Files
 
 __all__ = ["callable_faults", "connection_faults", "interpreter_faults", "path_faults"]
 
 
-def path_faults(path: str, config: FactoryConfig, *, bundle: Path, kind: str | None = None) -> Iterator[str]:
+def path_faults(path: str, config: FactoryConfig, *, files: Files, kind: str | None = None) -> Iterator[str]:
     """Yield what is wrong with a path: outside the bundle and every allowed root, or not there (`kind` given)."""
     outside = "://" in path or path.startswith(("/", "~")) or "\\" in path
     if "params." in path:
@@ -20,11 +22,11 @@ def path_faults(path: str, config: FactoryConfig, *, bundle: Path, kind: str | N
         yield f"{path!r} climbs out with '..'; write a path below the bundle"
     elif outside and not any(_below(path, root) for root in config.allowed_roots):
         yield f"{path!r} is outside the bundle and not under [mlops] allowed_roots{_listed(config.allowed_roots)}"
-    elif not outside and not (bundle / path).resolve().is_relative_to(bundle.resolve()):
+    elif not outside and not files.inside(path):
         yield f"{path!r} leaves the bundle through a link"
-    elif not outside and kind == "file" and not (bundle / path).is_file():
+    elif not outside and kind == "file" and not files.is_file(path):
         yield f"no file {path!r} in the bundle"
-    elif not outside and kind == "folder" and not (bundle / path).is_dir():
+    elif not outside and kind == "folder" and not files.is_folder(path):
         yield f"no folder {path!r} in the bundle"
 
 
@@ -41,7 +43,7 @@ def connection_faults(conn_id: str, config: FactoryConfig) -> Iterator[str]:
         yield f"connection {conn_id!r} is not one of [mlops] allowed_connections{_listed(config.allowed_connections)}"
 
 
-def callable_faults(dotted: str, config: FactoryConfig, *, bundle: Path, call: str | None) -> Iterator[str]:
+def callable_faults(dotted: str, config: FactoryConfig, *, files: Files, call: str | None) -> Iterator[str]:
     """Yield what is wrong with a dotted name, found by reading its file, never by importing it.
 
     `call` is how it is called, such as `train(data, params)`; None: a class or an estimator.
@@ -50,7 +52,7 @@ def callable_faults(dotted: str, config: FactoryConfig, *, bundle: Path, call: s
     if not module or not all(part.isidentifier() for part in dotted.split(".")):
         yield f"{dotted!r} is no dotted name; write module.function"
         return
-    source = _source(module, bundle)
+    source = _source(module, files)
     if source is None:
         if not _allowed(dotted, config):
             path = module.replace(".", "/")
@@ -58,13 +60,13 @@ def callable_faults(dotted: str, config: FactoryConfig, *, bundle: Path, call: s
             yield f"no file {path}.py in the bundle, and {module!r} is not under [mlops] allowed_modules{allowed}"
         return
     try:
-        tree = ast.parse(source.read_text(), filename=str(source))
+        tree = _tree(files.content(source), source)
     except (SyntaxError, ValueError) as exc:
-        yield f"{source.relative_to(bundle)} is not Python: {exc}"
+        yield f"{source} is not Python: {exc}"
         return
     found = _defined(tree, name)
     if found is None:
-        yield f"{source.relative_to(bundle)} defines no {name!r}"
+        yield f"{source} defines no {name!r}"
     elif call is not None:
         yield from _arity_faults(found, dotted, call)
 
@@ -85,12 +87,17 @@ def _arity_faults(found: ast.stmt, dotted: str, call: str) -> Iterator[str]:
         yield f"{dotted} takes ({', '.join((*positional, *keyword))}), but it is called as {call}"
 
 
-def _source(module: str, bundle: Path) -> Path | None:
+def _source(module: str, files: Files) -> str | None:
     path = module.replace(".", "/")
-    for candidate in (bundle / f"{path}.py", bundle / path / "__init__.py"):
-        if candidate.is_file():
+    for candidate in (f"{path}.py", f"{path}/__init__.py"):
+        if files.is_file(candidate):
             return candidate
     return None
+
+
+@lru_cache(maxsize=32)  # by the text, not the file's time: a pipeline names several functions of one file
+def _tree(source: bytes, name: str) -> ast.Module:
+    return ast.parse(source, filename=name)
 
 
 def _defined(tree: ast.Module, name: str) -> ast.stmt | None:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from pydantic import ValidationError
 
-from airflow_mlops_provider.contracts.protocol import Message, Outcome, Request
 from airflow_mlops_provider.exceptions import ConfigError, InputError
 from airflow_mlops_provider.hooks.connection import connection_fields, connection_ids
 from airflow_mlops_provider.hooks.lake import LakeHook
@@ -19,14 +17,12 @@ from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.operators.batch import batch_of
 from airflow_mlops_provider.operators.bundle import bundle_of_task
 from airflow_mlops_provider.operators.notify import Refused, tell
-from airflow_mlops_provider.runners import runner_for
-from airflow_mlops_provider.runners.base import request_for
-from airflow_mlops_provider.steps.registry import step as find_step
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier, Context
 
     from airflow_mlops_provider.contracts.base import StepSpec
+    from airflow_mlops_provider.contracts.protocol import Message, Outcome, Request
     from airflow_mlops_provider.runners.base import Runner
 
 __all__ = ["StepOperator"]
@@ -103,6 +99,9 @@ class StepOperator(BaseOperator):
 
     def run_step(self, context: Context) -> Outcome:
         """Return the step's outcome. Raises AirflowFailException where the spec cannot be built."""
+        # Here and not above, as below: a DAG file that is parsed needs no runner, no step and no contract.
+        from airflow_mlops_provider.runners import runner_for
+
         try:
             request = self.request(context)
             runner: Runner = runner_for(self.runs_on)
@@ -135,6 +134,8 @@ class StepOperator(BaseOperator):
 
     def request(self, context: Context) -> Request:
         """Return the request for the runner. Raises InputError if the spec cannot be built."""
+        from airflow_mlops_provider.runners.base import request_for
+
         fields = self.build_spec(context)
         spec = self._checked(fields)
         return request_for(
@@ -162,6 +163,10 @@ class StepOperator(BaseOperator):
         return spec
 
     def _checked(self, spec: dict[str, Any]) -> StepSpec:
+        from pydantic import ValidationError
+
+        from airflow_mlops_provider.steps.registry import step as find_step
+
         try:
             return find_step(self.step).spec.model_validate(spec)
         except ValidationError as exc:

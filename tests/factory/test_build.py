@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -79,7 +80,8 @@ def test_one_file_gives_its_four_dags_with_their_schedules(pipeline, read_dags):
 
 def test_the_tasks_are_those_of_the_plan_with_its_arguments(pipeline, read_dags, dags):
     from airflow_mlops_provider.factory.config import FactoryConfig
-    from airflow_mlops_provider.factory.plan import plan, references
+    from airflow_mlops_provider.factory.plan import plan
+    from airflow_mlops_provider.factory.plan_data import references
 
     pipeline("shop")
     bag = read_dags()
@@ -206,3 +208,53 @@ print(sorted(new & {{"duckdb", "pyarrow", "pandas", "numpy", "mlflow", "deltalak
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ}, cwd=ROOT
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.fixture
+def plans(monkeypatch, tmp_path):
+    """Return the folder where plans are kept, in an AIRFLOW_HOME that has none yet."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    return tmp_path / ".mlops_plans"
+
+
+def test_dags_of_a_kept_plan_are_the_same_byte_for_byte(pipeline, read_dags, dags, plans):
+    (dags / "shop_alerts.py").write_text(ALERTS)
+    pipeline("shop", SHOP + "notify: {on: [failed], notifier: shop_alerts.ToFile, arguments: {path: a.jsonl}}\n")
+    plans.write_text("no folder: nothing is kept")
+    fresh = json.dumps(serialized(read_dags()))
+    plans.unlink()
+    made = json.dumps(serialized(read_dags()))
+    (entry,) = plans.iterdir()
+    written = entry.stat().st_ino
+    assert json.dumps(serialized(read_dags())) == made == fresh
+    assert entry.stat().st_ino == written
+
+
+def test_a_broken_file_is_an_import_error_each_time_and_its_repair_is_seen(pipeline, read_dags, plans):
+    pipeline("shop")
+    assert read_dags().import_errors == {}
+    pipeline("shop", SHOP.replace("target: late}\n", "tarket: late}\n"))
+    assert ["tarket" in text for text in read_dags().import_errors.values()] == [True]
+    assert ["tarket" in text for text in read_dags().import_errors.values()] == [True]
+    pipeline("shop")
+    assert read_dags().import_errors == {}
+
+
+def test_a_kept_plan_loads_neither_contracts_nor_models(pipeline, dags, plans):
+    pipeline("shop")
+    code = f"""
+import runpy, sys
+runpy.run_path({str(dags / "shop.py")!r})
+ours = [name.removeprefix("airflow_mlops_provider.") for name in sys.modules if "airflow_mlops_provider." in name]
+print(*sorted(ours))
+"""
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        ).stdout.split()
+        for _ in range(2)
+    )
+    assert {"contracts.train", "factory.models"} <= set(first)
+    loaded = {name for name in second if name.partition(".")[0] in ("contracts", "steps", "runners")}
+    loaded |= set(second) & {f"factory.{name}" for name in ("check", "load", "models", "planning", "rules", "sections")}
+    assert loaded == set()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from airflow_mlops_provider.contracts.base import StepSpec
 from airflow_mlops_provider.factory.errors import PipelineFileError
-from airflow_mlops_provider.factory.plan import PipelinePlan, TaskPlan, references
+from airflow_mlops_provider.factory.plan_data import PipelinePlan, TaskPlan, references
 from airflow_mlops_provider.steps.registry import step
 
 Planned = Callable[..., PipelinePlan]

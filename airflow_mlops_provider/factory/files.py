@@ -1,0 +1,85 @@
+"""The bundle's files as the checks of a pipeline file see them; what was seen is kept, so it can be looked at again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from airflow_mlops_provider.exceptions import ConfigError
+
+__all__ = ["Files", "Seen", "content"]
+
+# What was looked for (inside, file, folder, sha256), the path below the bundle, and the answer. JSON.
+Seen = tuple[str, str, bool | str | None]
+
+
+class Files:
+    """A bundle's folder, of which nothing is looked at twice: one plan rests on one sight of each file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._resolved = root.resolve()
+        self._answers: dict[tuple[str, str], bool | str | None] = {}
+        self._contents: dict[str, bytes] = {}
+
+    def inside(self, path: str) -> bool:
+        """Return whether a path stays below the bundle, its links followed."""
+        return self._answer("inside", path) is True
+
+    def is_file(self, path: str) -> bool:
+        """Return whether there is such a file."""
+        return self._answer("file", path) is True
+
+    def is_folder(self, path: str) -> bool:
+        """Return whether there is such a folder."""
+        return self._answer("folder", path) is True
+
+    def content(self, path: str) -> bytes:
+        """Return a file's bytes. Raises OSError if it cannot be read."""
+        if path not in self._contents:
+            self._contents[path] = (self.root / path).read_bytes()
+            self._answers["sha256", path] = hashlib.sha256(self._contents[path]).hexdigest()
+        return self._contents[path]
+
+    def name(self, path: Path) -> str:
+        """Return what errors and plans call a file: its path below the bundle, the same on every machine."""
+        absolute = path.resolve()
+        return absolute.relative_to(self._resolved).as_posix() if self._below(absolute) else path.name
+
+    def seen(self) -> list[Seen]:
+        """Return all that was looked at so far."""
+        return [(what, path, answer) for (what, path), answer in self._answers.items()]
+
+    def show(self, seen: Iterable[Seen]) -> bool:
+        """Return whether a look at the same places finds the same."""
+        return all(self._answer(what, path) == answer for what, path, answer in seen)
+
+    def _answer(self, what: str, path: str) -> bool | str | None:
+        if (what, path) not in self._answers:
+            self._answers[what, path] = self._look(what, path)
+        return self._answers[what, path]
+
+    def _look(self, what: str, path: str) -> bool | str | None:
+        found = self.root / path
+        if what == "inside":
+            return self._below(found.resolve())
+        if what == "file":
+            return found.is_file()
+        if what == "folder":
+            return found.is_dir()
+        try:
+            return hashlib.sha256(found.read_bytes()).hexdigest()
+        except OSError:
+            return None  # never what a plan was made from
+
+    def _below(self, absolute: Path) -> bool:
+        return absolute.is_relative_to(self._resolved)
+
+
+def content(path: Path) -> bytes:
+    """Return a pipeline file's bytes. Raises ConfigError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
