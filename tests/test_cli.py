@@ -89,6 +89,17 @@ def test_lint_checks_every_environment(file: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == 'tiny.yaml:4:30 owner: text is wanted, not ["x"]\n'
 
 
+def test_lint_leaves_another_environments_allow_lists_to_it(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(GOOD + "environments: {prod: {defaults: {runs_on: {python: /opt/tools/bin/python}}}}\n")
+
+    assert main(["lint", str(file)]) == 0
+    monkeypatch.setenv("AIRFLOW__MLOPS__ENVIRONMENT", "prod")
+    assert main(["lint", str(file)]) == 1
+    assert "is not one of [mlops] allowed_interpreters (empty)" in capsys.readouterr().out
+
+
 def test_plan_tells_every_value_and_its_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(file)]) == 0
     out = capsys.readouterr().out

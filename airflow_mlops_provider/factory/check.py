@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from airflow_mlops_provider.exceptions import MissingExtraError
-from airflow_mlops_provider.factory.config import FactoryConfig
+from airflow_mlops_provider.factory.config import ElsewhereConfig, FactoryConfig
 from airflow_mlops_provider.factory.errors import FileError, PipelineFileError
 from airflow_mlops_provider.factory.files import Files
 from airflow_mlops_provider.factory.load import Document, decoded, load
@@ -19,7 +19,10 @@ __all__ = ["lint", "read"]
 
 
 def lint(path: Path, *, bundle: Path, config: FactoryConfig) -> list[FileError]:
-    """Return every error of a file and its suites, alone and under each of its environments."""
+    """Return every error of a file and its suites, alone and under each of its environments.
+
+    Another environment's allow-lists are not known here: what its part names outside the bundle is let through.
+    """
     files = Files(bundle)
     try:
         document = load(path, files.name(path))
@@ -28,8 +31,9 @@ def lint(path: Path, *, bundle: Path, config: FactoryConfig) -> list[FileError]:
     overlays = document.data.get("environments")
     errors: set[FileError] = set()
     for environment in (None, *(overlays if isinstance(overlays, dict) else ())):
+        here = config if environment in (None, config.environment) else ElsewhereConfig(environment=environment)
         try:
-            errors.update(_suite_errors(*_checked(document, environment, files, config), bundle))
+            errors.update(_suite_errors(*_checked(document, environment, files, here), bundle))
         except PipelineFileError as exc:
             errors.update(exc.errors)
     return sorted(errors)

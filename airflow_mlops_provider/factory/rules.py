@@ -95,9 +95,20 @@ def meaning_faults(pipeline: Pipeline) -> Iterator[Fault]:
     dataset = dataset_of(pipeline)
     if training is not None and "entities" not in dataset:
         yield ("training", "dataset"), "'entities' is missing: which table holds the labelled rows?"
+    if training is not None:
+        yield from _held_out(pipeline, training, dataset)
     yield from _tables(pipeline)
     if pipeline.monitoring is not None:
         yield from _monitored(pipeline, pipeline.monitoring, dataset)
+
+
+def _held_out(pipeline: Pipeline, training: Training, dataset: dict[str, Any]) -> Iterator[Fault]:
+    holdout = training.evaluate and training.evaluate.holdout
+    if holdout and "event_timestamp" not in dataset:
+        yield ("training", "evaluate", "holdout"), "needs training.dataset.event_timestamp: which rows are the last?"
+    if not holdout and "event_timestamp" in dataset and pipeline.monitoring and pipeline.monitoring.retrain:
+        text = "a retrained model is judged on rows that it was not fitted on: give training.evaluate.holdout"
+        yield ("monitoring", "retrain"), text
 
 
 def _validated(data: Data) -> Iterator[Fault]:

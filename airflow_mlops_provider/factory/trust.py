@@ -20,7 +20,7 @@ def path_faults(path: str, config: FactoryConfig, *, files: Files, kind: str | N
         yield f"{path!r}: a path takes no params, or who starts a run would choose it"
     elif ".." in PurePosixPath(path).parts:
         yield f"{path!r} climbs out with '..'; write a path below the bundle"
-    elif outside and not any(_below(path, root) for root in config.allowed_roots):
+    elif outside and not config.allows_root(path):
         yield f"{path!r} is outside the bundle and not under [mlops] allowed_roots{_listed(config.allowed_roots)}"
     elif not outside and not files.inside(path):
         yield f"{path!r} leaves the bundle through a link"
@@ -32,14 +32,14 @@ def path_faults(path: str, config: FactoryConfig, *, files: Files, kind: str | N
 
 def interpreter_faults(path: str, config: FactoryConfig) -> Iterator[str]:
     """Yield what is wrong with another interpreter."""
-    if path not in config.allowed_interpreters:
+    if not config.allows_interpreter(path):
         allowed = _listed(config.allowed_interpreters)
         yield f"interpreter {path!r} is not one of [mlops] allowed_interpreters{allowed}"
 
 
 def connection_faults(conn_id: str, config: FactoryConfig) -> Iterator[str]:
     """Yield what is wrong with a connection id."""
-    if not {conn_id, "*"} & set(config.allowed_connections):
+    if not config.allows_connection(conn_id):
         yield f"connection {conn_id!r} is not one of [mlops] allowed_connections{_listed(config.allowed_connections)}"
 
 
@@ -54,7 +54,7 @@ def callable_faults(dotted: str, config: FactoryConfig, *, files: Files, call: s
         return
     source = _source(module, files)
     if source is None:
-        if not _allowed(dotted, config):
+        if not config.allows_module(dotted):
             path = module.replace(".", "/")
             allowed = _listed(config.allowed_modules)
             yield f"no file {path}.py in the bundle, and {module!r} is not under [mlops] allowed_modules{allowed}"
@@ -109,14 +109,6 @@ def _defined(tree: ast.Module, name: str) -> ast.stmt | None:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
             return node
     return None
-
-
-def _allowed(dotted: str, config: FactoryConfig) -> bool:
-    return any(dotted == prefix or dotted.startswith(f"{prefix.rstrip('.')}.") for prefix in config.allowed_modules)
-
-
-def _below(path: str, root: str) -> bool:
-    return path == root.rstrip("/") or path.startswith(f"{root.rstrip('/')}/")
 
 
 def _listed(allowed: tuple[str, ...]) -> str:

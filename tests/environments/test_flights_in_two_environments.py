@@ -17,8 +17,7 @@ from tests.environments.make_env import ROOT, run, uv
 pytestmark = [pytest.mark.environment, pytest.mark.slow, pytest.mark.standalone]
 
 # One batch is enough for a first champion here: two months show every step, promotion and scoring among them.
-APART = """
-environments:
+APART = """\
   apart: {{defaults: {{runs_on: {{python: {python}}}}}, training: {{first_after: 1}}}}
 """
 SECTIONS = ("data", "score", "monitor", "train")

@@ -216,3 +216,22 @@ def test_monitoring_alone_says_what_it_lacks(errors: Errors, section: str, said:
     (found,) = errors(f"pipeline: churn\nmonitoring: {{{section}}}\n")
 
     assert found.partition(" ")[2] == said
+
+
+def test_a_holdout_needs_to_know_which_rows_are_the_last(errors: Errors) -> None:
+    text = ingest(FILES) + "  evaluate: {holdout: 10d}\n"
+
+    wanted = "8:23 training.evaluate.holdout: needs training.dataset.event_timestamp: which rows are the last?"
+    assert errors(text) == [f"churn.yaml:{wanted}"]
+    assert errors(text.replace("target: churned", "target: churned, event_timestamp: at")) == []
+
+
+def test_retraining_needs_rows_to_judge_by(errors: Errors) -> None:
+    text = ingest(FILES).replace("target: churned", "target: churned, event_timestamp: at")
+    text += "monitoring:\n  performance: {unique_key: [id]}\n  retrain: {when: {calibration_gap: {abs_above: 0.04}}}\n"
+
+    (said,) = errors(text)
+    assert said.startswith(
+        "churn.yaml:10:3 monitoring.retrain: a retrained model is judged on rows that it was not fitted"
+    )
+    assert errors(text.replace("monitoring:", "  evaluate: {holdout: 10d}\nmonitoring:")) == []
