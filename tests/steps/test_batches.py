@@ -1,6 +1,6 @@
 """The ledger from which every consumer computes its work."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from airflow_mlops_provider.contracts.base import Batch
@@ -20,6 +20,21 @@ def test_batches_come_in_data_time_whenever_they_arrived(lake):
         ledger.accept(batch(day), version=day, rows=10, run_key="r")
     assert [row.batch.id for row in ledger.accepted()] == ["2013-01-01", "2013-01-02", "2013-01-03"]
     assert ledger.accepted()[0].batch == batch(1)
+
+
+def test_a_line_comes_back_as_it_was_recorded(lake):
+    before = datetime.now(UTC)
+    BatchLedger(lake, "flights").accept(batch(1), version=7, rows=10, run_key="r/1", detail={"b": 1, "a": [2]})
+    (row,) = BatchLedger(lake, "flights").rows()
+    assert (row.batch, row.status, row.version, row.rows, row.run_key) == (batch(1), "accepted", 7, 10, "r/1")
+    # In the batch's own zone, so that its days are the pipeline's days.
+    assert (row.batch.start.tzinfo, row.batch.end.tzinfo) == (ZONE, ZONE)
+    assert row.detail == {"b": 1, "a": [2]}
+    assert before - timedelta(seconds=1) <= row.recorded_at <= datetime.now(UTC)
+    BatchLedger(lake, "flights").refuse(batch(2), rows=3, run_key="r/2")
+    assert [(r.status, r.version, r.rows, r.run_key) for r in BatchLedger(lake, "flights").rows()[1:]] == [
+        ("refused", None, 3, "r/2")
+    ]
 
 
 def test_a_batch_is_accepted_once(lake):
