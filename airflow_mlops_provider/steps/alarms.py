@@ -13,7 +13,7 @@ from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from airflow_mlops_provider.contracts.monitor import ColumnDrift
 from airflow_mlops_provider.contracts.profile import ColumnProfile, Profile
@@ -122,7 +122,7 @@ def _level(blocks: Floats, window_blocks: int, false_alarms: float) -> float | N
     inside = until[window:] - until[:-window]
     logs = np.log([max(jensen_shannon(until[-1] - part, part), _NOISE) for part in inside])
     windows = len(blocks) / window
-    width = stats.t.ppf(1 - false_alarms, 2 * windows - 1) * math.sqrt(1 + 1 / windows)
+    width = special.stdtrit(2 * windows - 1, 1 - false_alarms) * math.sqrt(1 + 1 / windows)
     return float(np.clip(np.exp(logs.mean() + width * logs.std(ddof=1)), SMALLEST_EFFECT, _LARGEST_LEVEL))
 
 

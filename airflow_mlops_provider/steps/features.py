@@ -201,8 +201,8 @@ def _values(con: duckdb.DuckDBPyConnection, view: FeatureView, table: str, numbe
 
 
 def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
-    described = con.execute(f"describe select * from {identifier(relation)}").fetchall()
-    return {name: kind for name, kind, *_ in described}
+    found = con.sql(f"select * from {identifier(relation)} limit 0")
+    return dict(zip(found.columns, map(str, found.types), strict=True))
 
 
 def _require(where: str, known: Mapping[str, str], needed: list[str]) -> None:

@@ -103,7 +103,8 @@ def _newest(con: duckdb.DuckDBPyConnection, lake: Lake, view: FeatureView, mark:
     """Return SQL for each entity's newest row that was known at the watermark, in the online store's types."""
     table = register_view(con, view, lake, mark.version)
     moment, row = row_order(con, view, table)
-    kinds = dict(zip(con.table(table).columns, map(str, con.table(table).types), strict=True))
+    found = con.table(table)
+    kinds = dict(zip(found.columns, map(str, found.types), strict=True))
     keys = [*map(identifier, view.join_keys)]
     end = round(mark.end.timestamp() * 1e6)
     plain = [

@@ -1,22 +1,25 @@
 """Reference profile: each column of a table as counts and sums in bins, by day.
 
-Everything is an Ibis expression, compiled for DuckDB and run on the caller's connection: one scan for
-the figures, one for the edges, and one a kind of column for all counts. Memory does not grow with the rows.
+The statistics are Ibis expressions of one column (`profile_queries`), compiled for DuckDB and run on the caller's
+connection, column after column. Memory does not grow with the rows.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import date
 from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from airflow_mlops_provider.contracts.profile import ColumnProfile, Profile
 from airflow_mlops_provider.exceptions import DataError
-from airflow_mlops_provider.steps.sql import identifier
+from airflow_mlops_provider.steps import profile_queries as queries
+from airflow_mlops_provider.steps.sql import identifier, literal
 
 __all__ = ["NEW", "REST", "build_profile", "profile_like"]
 
@@ -28,7 +31,10 @@ NEW = "<new>"
 # the same rows are taken in whatever order or file they come, and memory holds no more than these.
 _EDGE_ROWS = 200_000
 
-_FIGURES = ("mean", "std", "minimum", "maximum")
+# So many values are read once and kept (400 MB as numbers); of more, each column is read by itself.
+_KEPT_VALUES = 50_000_000
+_KEPT, _SAMPLE = "_profile_rows", "_profile_sample"
+
 # {(day, or None without one; bin or level, or None for null): (rows, sum of values)}
 _Cells = Mapping[tuple[date | None, Any], tuple[int, float]]
 
@@ -53,15 +59,15 @@ def build_profile(
 
     Raises DataError if there is no row, or a column is missing or neither number, text nor boolean.
     """
-    scan = _Scan(con, relation, timestamp, timezone)
-    kinds = {name: scan.kind(name) for name in columns}
-    numeric = [name for name, kind in kinds.items() if kind == "numeric"]
-    rows, figures = scan.figures(numeric)
-    if rows == 0:
-        raise DataError(f"{relation}: no row to profile; give a reference that has rows")
-    edges = {n: _edges(q, figures[n]) for n, q in scan.quantiles(numeric, bins, rows).items()}
-    levels = scan.levels([name for name in columns if name not in edges], max_levels)
-    return _assemble(scan, columns, rows, figures, edges, levels)
+    with closing(_Scan(con, relation, columns, timestamp, timezone)) as scan:
+        kinds = {name: scan.kind(name) for name in columns}
+        numeric = [name for name, kind in kinds.items() if kind == "numeric"]
+        if scan.rows == 0:
+            raise DataError(f"{relation}: no row to profile; give a reference that has rows")
+        figures = scan.figures(numeric)
+        edges = {n: _edges(q, figures[n]) for n, q in scan.quantiles(numeric, bins).items()}
+        levels = scan.levels([name for name in columns if name not in edges], max_levels)
+        return _assemble(scan, columns, figures, edges, levels)
 
 
 def profile_like(
@@ -80,15 +86,14 @@ def profile_like(
     that stands in `columns` and not in the reference, gets bins of its own and no blocks. Without a row all
     counts are 0. Raises DataError as `build_profile`.
     """
-    scan = _Scan(con, relation, timestamp, timezone)
-    there = [column for column in reference.columns if column.name in scan.names]
-    like = {column.name: column for column in there if scan.kind(column.name) == column.kind}
-    edges = {name: c.edges for name, c in like.items() if c.kind == "numeric"}
-    levels = {name: _open(c.levels) for name, c in like.items() if c.kind == "categorical"}
-    rows, figures = scan.figures(list(edges))
-    profile = _assemble(scan, list(like), rows, figures, edges, levels)
+    with closing(_Scan(con, relation, [c.name for c in reference.columns], timestamp, timezone)) as scan:
+        there = [column for column in reference.columns if column.name in scan.names]
+        like = {column.name: column for column in there if scan.kind(column.name) == column.kind}
+        edges = {name: c.edges for name, c in like.items() if c.kind == "numeric"}
+        levels = {name: _open(c.levels) for name, c in like.items() if c.kind == "categorical"}
+        profile = _assemble(scan, list(like), scan.figures(list(edges)), edges, levels)
     own = [name for name in dict.fromkeys([*(c.name for c in there), *columns]) if name not in like]
-    if not own or rows == 0:
+    if not own or profile.rows == 0:
         return profile
     others = build_profile(con, relation, own, timestamp=None, timezone=timezone)
     return profile.model_copy(update={"columns": profile.columns + others.columns})
@@ -97,7 +102,6 @@ def profile_like(
 def _assemble(
     scan: _Scan,
     columns: Sequence[str],
-    rows: int,
     figures: Mapping[str, Mapping[str, float | None]],
     edges: Mapping[str, Sequence[float]],
     levels: Mapping[str, Sequence[str]],
@@ -118,7 +122,7 @@ def _assemble(
             profiles.append(ColumnProfile(name=name, kind="categorical", levels=tuple(levels[name]), **counted))
     ids = tuple(day.isoformat() for day in days)
     bounds = {"start": ids[0], "end": ids[-1]} if ids else {}
-    return Profile(rows=rows, columns=tuple(profiles), block_ids=ids, **bounds)
+    return Profile(rows=scan.rows, columns=tuple(profiles), block_ids=ids, **bounds)
 
 
 def _counted(cells: _Cells, keys: Iterable[Any], days: Sequence[date]) -> dict[str, Any]:
@@ -154,141 +158,151 @@ def _open(levels: Sequence[str]) -> tuple[str, ...]:
 
 
 class _Scan:
-    """The queries over one relation. Each gives figures of all columns in one pass."""
+    """The queries over one relation, each of one column."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, relation: str, timestamp: str | None, timezone: str) -> None:
-        import ibis
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        relation: str,
+        columns: Iterable[str],
+        timestamp: str | None,
+        timezone: str,
+    ) -> None:
+        self._con, self._relation, self._timestamp = con, relation, timestamp
+        self._schema = con.sql(f"select * from {identifier(relation)} limit 0").to_arrow_table().schema
+        self.names = frozenset(self._schema.names)
+        self._day = "null::date" if timestamp is None else self._local_day(timestamp, timezone)
+        self._columns = {name: f"c{i}" for i, name in enumerate(dict.fromkeys(columns)) if name in self.names}
+        self.rows = self._keep()
 
-        # An unbound table: Ibis' own DuckDB backend would change the settings of the caller's connection.
-        schema = con.sql(f"select * from {identifier(relation)} limit 0").to_arrow_table().schema
-        self._con, self._relation, self._ibis = con, relation, ibis
-        self._table = ibis.table(ibis.Schema.from_pyarrow(schema), name=relation)
-        self.names = frozenset(self._table.columns)
-        self._timestamp = timestamp
-        self._day = ibis.null("date") if timestamp is None else self._local_day(timestamp, timezone)
+    def close(self) -> None:
+        """Remove what was made in the connection."""
+        self._con.execute(f"drop view if exists {queries.CELLS}")
+        for table in (queries.KNOWN, _SAMPLE):
+            self._con.execute(f"drop table if exists {table}")
+        self._con.execute(f"drop {self._form} if exists {_KEPT}")
 
     def kind(self, name: str) -> str:
-        dtype = self._column(name).type()
-        if dtype.is_numeric():
+        kind = self._type(name)
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             return "numeric"
-        if dtype.is_boolean() or dtype.is_string():
+        if pa.types.is_boolean(kind) or _is_text(kind):
             return "categorical"
-        raise DataError(f"{self._relation}.{name}: a column of type {dtype} has no profile; leave it out or cast it")
+        raise DataError(f"{self._relation}.{name}: a column of type {kind} has no profile; leave it out or cast it")
 
-    def figures(self, names: Sequence[str]) -> tuple[int, dict[str, dict[str, float | None]]]:
-        """Return the rows, and mean, population std, minimum and maximum of each numeric column."""
-        wanted: dict[str, Any] = {}
-        for i, name in enumerate(names):
-            value = self._value(name)
-            found = (value.mean(), value.std(how="pop"), value.min(), value.max())
-            wanted |= {f"{figure}{i}": part for figure, part in zip(_FIGURES, found, strict=True)}
-        (row,) = self._run(self._table.aggregate(rows=self._table.count(), **wanted))
-        return row["rows"], {name: {f: row[f"{f}{i}"] for f in _FIGURES} for i, name in enumerate(names)}
+    def figures(self, names: Sequence[str]) -> dict[str, dict[str, float | None]]:
+        """Return mean, population std, minimum and maximum of each numeric column."""
+        return {name: self._run(queries.figures(), self._values(name))[0] for name in names}
 
-    def quantiles(self, names: Sequence[str], bins: int, rows: int) -> dict[str, list[float]]:
+    def quantiles(self, names: Sequence[str], bins: int) -> dict[str, list[float]]:
         """Return the bins - 1 inner quantiles of each column; none where it has no value."""
         if not names or bins < 2:
             return {name: [] for name in names}
-        table = self._table
-        if rows > _EDGE_ROWS:
-            hashed = [table[name].hash() for name in dict.fromkeys([*names, *filter(None, [self._timestamp])])]
-            table = table.filter(self._ibis.array(hashed).hash().abs() % -(-rows // _EDGE_ROWS) == 0)
-        at = [i / bins for i in range(1, bins)]
-        # Ibis' own quantile interpolates, which makes edges between values that occur.
-        signature = (("float64", "array<float64>"), "array<float64>")
-        quantiles = self._ibis.udf.agg.builtin(_named, name="quantile_disc", signature=signature)
-        (row,) = self._run(table.aggregate(**{f"q{i}": quantiles(self._value(n), at) for i, n in enumerate(names)}))
-        return {name: row[f"q{i}"] or [] for i, name in enumerate(names)}
+        source = self._sample(names) if self.rows > _EDGE_ROWS else _KEPT
+        found = {name: self._run(queries.quantiles(bins), self._values(name, source=source))[0] for name in names}
+        return {name: row["quantiles"] or [] for name, row in found.items()}
 
     def levels(self, names: Sequence[str], most: int) -> dict[str, tuple[str, ...]]:
         """Return the most frequent levels of each column, then REST where there are more."""
-        if not names:
-            return {}
-        long = self._long({name: {"level": self._level(name)} for name in names})
-        filled = long.filter(long.level.notnull())
-        counted = filled.group_by("column", "level").aggregate(rows=filled.count())
-        order = [counted.rows.desc(), counted.level]
-        ranked = counted.mutate(place=self._ibis.row_number().over(group_by="column", order_by=order))
-        found: dict[str, list[str]] = defaultdict(list)
-        # One more than wanted comes back, to see that there is a rest.
-        for row in self._run(ranked.filter(ranked.place <= most).order_by("column", "place")):
-            found[names[row["column"]]].append(row["level"])
-        return {n: (*found[n][:most], REST) if len(found[n]) > most else tuple(found[n]) for n in names}
+        found = {}
+        for name in names:
+            # One more than wanted comes back, to see that there is a rest.
+            levels = [row["level"] for row in self._run(queries.levels(most + 1), self._levels(name))]
+            found[name] = (*levels[:most], REST) if len(levels) > most else tuple(levels)
+        return found
 
     def numeric_cells(self, edges: Mapping[str, Sequence[float]]) -> dict[str, _Cells]:
         """Count and sum the rows of each day and bin; a value on an edge falls left of it."""
-        values = {name: self._value(name) for name in edges}
-        return self._cells({n: {"key": _bin(self._ibis, v, edges[n]), "value": v} for n, v in values.items()})
+        found: dict[str, _Cells] = {}
+        for name, inner in edges.items():
+            padded = _padded(inner)
+            rows = self._run(queries.bins(len(padded)), self._values(name, padded))
+            found[name] = {(row["day"], row["key"]): (row["rows"], row["sum"] or 0.0) for row in rows}
+        return found
 
     def level_cells(self, levels: Mapping[str, Sequence[str]]) -> dict[str, _Cells]:
         """Count the rows of each day and level; others fall into the bucket that ends `levels`."""
-        zero = self._ibis.literal(0.0)
-        return self._cells(
-            {name: {"key": self._bucketed(name, known), "value": zero} for name, known in levels.items()}
+        found: dict[str, _Cells] = {}
+        for name, given in levels.items():
+            rest = given[-1] if given and given[-1] in (REST, NEW) else None
+            known = list(given[:-1] if rest else given)
+            self._con.execute(
+                f"create or replace temp table {queries.KNOWN} as select unnest($1::varchar[]) as known", [known]
+            )
+            rows = self._run(queries.buckets(), self._levels(name, rest))
+            found[name] = {(row["day"], row["key"]): (row["rows"], 0.0) for row in rows}
+        return found
+
+    def _keep(self) -> int:
+        """Read the columns, cast and with their day, into a table; make it a view where they are too many."""
+        source = f"from {identifier(self._relation)}"
+        selected = ", ".join([f"{self._day} as day", *map(self._selected, self._columns)])
+        most = _KEPT_VALUES // (len(self._columns) + 1)
+        # With a limit, not counted before: the relation may be a view that joins.
+        self._form = "table"
+        self._con.execute(f"create or replace temp table {_KEPT} as select {selected} {source} limit {most + 1}")
+        rows = self._count(_KEPT)
+        if rows <= most:
+            return rows
+        self._con.execute(f"drop table {_KEPT}")
+        self._form = "view"
+        self._con.execute(f"create or replace temp view {_KEPT} as select {selected} {source}")
+        return self._count(_KEPT)
+
+    def _count(self, relation: str) -> int:
+        return int(self._con.sql(f"select count(*) from {relation}").fetchall()[0][0])
+
+    def _selected(self, name: str) -> str:
+        kind = "double" if self.kind(name) == "numeric" else "varchar"
+        return f"{identifier(name)}::{kind} as {self._columns[name]}"
+
+    def _values(self, name: str, edges: Sequence[float] = (), source: str = _KEPT) -> str:
+        # As text: DuckDB reads a plain literal as a decimal, which may be off by an ulp.
+        named = zip(edges, queries.edge_names(len(edges)), strict=True)
+        beside = "".join(f", '{edge!r}'::double as {column}" for edge, column in named)
+        return f"select day, {self._columns[name]} as value{beside} from {source}"
+
+    def _levels(self, name: str, rest: str | None = None) -> str:
+        bucket = "null" if rest is None else literal(rest)
+        return f"select day, {self._columns[name]} as level, {bucket}::varchar as rest from {_KEPT}"
+
+    def _sample(self, names: Sequence[str]) -> str:
+        hashed = ", ".join(map(identifier, dict.fromkeys([*names, *filter(None, [self._timestamp])])))
+        self._con.execute(
+            f"create or replace temp table {_SAMPLE} as select null::date as day, "
+            f"{', '.join(map(self._selected, names))} from {identifier(self._relation)} "
+            f"where hash({hashed}) % {-(-self.rows // _EDGE_ROWS)} = 0"
         )
+        return _SAMPLE
 
-    def _bucketed(self, name: str, levels: Sequence[str]) -> Any:
-        level = self._level(name)
-        if not levels or levels[-1] not in (REST, NEW):
-            return level
-        return self._ibis.ifelse(level.isnull() | level.isin(levels[:-1]), level, levels[-1])
+    def _local_day(self, timestamp: str, timezone: str) -> str:
+        kind = self._type(timestamp)
+        if not pa.types.is_timestamp(kind):
+            raise DataError(f"{self._relation}.{timestamp}: a column of type {kind} is no timestamp; cast it")
+        at = identifier(timestamp)
+        return f"{at}::date" if kind.tz is None else f"timezone({literal(timezone)}, {at})::date"
 
-    def _cells(self, fields: Mapping[str, Mapping[str, Any]]) -> dict[str, _Cells]:
-        if not fields:
-            return {}
-        names, long = list(fields), self._long(fields)
-        cells: dict[str, dict[tuple[date | None, Any], tuple[int, float]]] = {name: {} for name in names}
-        for row in self._run(long.group_by("day", "column", "key").aggregate(rows=long.count(), sum=long.value.sum())):
-            cells[names[row["column"]]][row["day"], row["key"]] = (row["rows"], row["sum"] or 0.0)
-        return dict(cells)
-
-    def _long(self, fields: Mapping[str, Mapping[str, Any]]) -> Any:
-        """One row a value: day, column (its place in `fields`), and the fields given."""
-        ibis = self._ibis
-        structs = [ibis.struct({"column": ibis.literal(i, "int32"), **f}) for i, f in enumerate(fields.values())]
-        # Unnested a step later: in one step DuckDB computes the array anew for each of its elements.
-        nested = self._table.select(day=self._day, cells=ibis.array(structs))
-        nested = nested.select("day", cell=nested.cells.unnest())
-        return nested.select("day", **{key: nested.cell[key] for key in nested.cell.names})
-
-    def _local_day(self, timestamp: str, timezone: str) -> Any:
-        at = self._column(timestamp)
-        if not at.type().is_timestamp():
-            raise DataError(f"{self._relation}.{timestamp}: a column of type {at.type()} is no timestamp; cast it")
-        if at.type().timezone is not None:
-            signature = (("string", at.type()), "timestamp")
-            at = self._ibis.udf.scalar.builtin(_named, name="timezone", signature=signature)(timezone, at)
-        return at.date()
-
-    def _value(self, name: str) -> Any:
-        value = self._column(name).cast("float64")
-        return self._ibis.ifelse(value.isnan() | value.isinf(), None, value)
-
-    def _level(self, name: str) -> Any:
-        return self._column(name).cast("string")
-
-    def _column(self, name: str) -> Any:
+    def _type(self, name: str) -> pa.DataType:
         if name not in self.names:
             raise DataError(f"{self._relation}: no column {name!r}; there are {', '.join(sorted(self.names))}")
-        return self._table[name]
+        return self._schema.field(name).type
 
-    def _run(self, expression: Any) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = (
-            self._con.sql(self._ibis.to_sql(expression, dialect="duckdb")).to_arrow_table().to_pylist()
-        )
+    def _run(self, query: str, cells: str) -> list[dict[str, Any]]:
+        self._con.execute(f"create or replace temp view {queries.CELLS} as {cells}")
+        rows: list[dict[str, Any]] = self._con.sql(query).to_arrow_table().to_pylist()
         return rows
 
 
-def _named(first: Any, second: Any) -> None:
-    """Take two arguments: a function of DuckDB's that Ibis has no expression for."""
+def _is_text(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or (pa.types.is_dictionary(kind) and _is_text(kind.value_type))
+    )
 
 
-def _bin(ibis: Any, value: Any, edges: Sequence[float], first: int = 0) -> Any:
-    """The number of edges below `value`, null for null, by halving: 5 comparisons for 20 bins."""
-    if not edges:
-        return ibis.ifelse(value.isnull(), None, ibis.literal(first, "int32"))
-    half = len(edges) // 2
-    left = _bin(ibis, value, edges[:half], first)
-    # As text: DuckDB reads a plain literal as a decimal, which may be off by an ulp.
-    edge = ibis.literal(repr(float(edges[half]))).cast("float64")
-    return ibis.ifelse(value <= edge, left, _bin(ibis, value, edges[half + 1 :], first + half + 1))
+def _padded(edges: Sequence[float]) -> list[float]:
+    """Return the edges with infinity after them, below which all values are: columns share few compiled queries."""
+    size = 2 ** len(edges).bit_length() - 1
+    return [*edges, *[math.inf] * (size - len(edges))]

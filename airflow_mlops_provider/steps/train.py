@@ -146,7 +146,7 @@ class _Training:
         order = [*filter(None, [self.spec.dataset.event_timestamp]), *self.spec.dataset.unique_key]
         clause = f"order by {', '.join(map(identifier, order))}" if order else ""
         con.execute(
-            f"create or replace temp table profiled as select * from (select * from {view} {clause}) "
+            f"create or replace temp view profiled as select * from (select * from {view} {clause}) "
             f"positional join predictions"
         )
         return build_profile(

@@ -1,10 +1,10 @@
-"""A suite's claims as one aggregate query, without names, reasons or quarantine: the least that checks them."""
+"""A suite's claims as one aggregate query and as one condition, without names or reasons: the least that checks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["query"]
+__all__ = ["broken", "query"]
 
 
 def query(suite: dict[str, Any]) -> str:
@@ -13,21 +13,30 @@ def query(suite: dict[str, Any]) -> str:
     return f"select {', '.join(parts)} from batch"
 
 
-def _figure(kind: str, given: dict[str, Any]) -> str:
+def broken(suite: dict[str, Any]) -> str:
+    """Return the condition of the rows that break a critical claim on rows."""
+    rows = [c for c in suite["expectations"] if c.get("severity", "critical") == "critical"]
+    parts = [part for claim in rows if (part := _condition(claim["type"], claim["kwargs"]))]
+    return " or ".join(f"coalesce({part}, false)" for part in parts) or "false"
+
+
+def _condition(kind: str, given: dict[str, Any]) -> str:
     column, low, high = given.get("column"), given.get("min_value"), given.get("max_value")
-    listed = ", ".join(given.get("column_list", ()))
-    counted = {
+    if kind == "unexpected_rows_expectation":
+        return str(given["unexpected_rows_query"].partition(" WHERE ")[2])
+    return {
         "expect_column_values_to_not_be_null": f"{column} is null",
         "expect_column_values_to_be_between": f"{column} not between {low} and {high}",
         "expect_column_values_to_be_in_set": f"{column} not in {_listed(given)}",
         "expect_column_values_to_match_regex": f"not regexp_matches({column}, '{given.get('regex')}')",
         "expect_column_value_lengths_to_be_between": f"length({column}) not between {low} and {high}",
-    }
-    if kind in counted:
-        return f"count(*) filter (where {counted[kind]})"
-    if kind == "unexpected_rows_expectation":
-        where = given["unexpected_rows_query"].partition(" WHERE ")[2]
-        return f"count(*) filter (where {where})"
+    }.get(kind, "")
+
+
+def _figure(kind: str, given: dict[str, Any]) -> str:
+    if condition := _condition(kind, given):
+        return f"count(*) filter (where {condition})"
+    column, listed = given.get("column"), ", ".join(given.get("column_list", ()))
     return {
         "expect_table_row_count_to_be_between": "count(*)",
         "expect_column_values_to_be_unique": f"count({column}) - count(distinct {column})",

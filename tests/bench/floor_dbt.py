@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.bench.floors import _files
+from tests.bench.joined import files
 from tests.bench.measure import ROOT
 
 __all__ = ["main"]
@@ -21,7 +21,7 @@ def main() -> None:
     with duckdb.connect(os.environ["MLOPS_WAREHOUSE"]) as con:
         con.execute("create schema lake")
         for table in ("flights", "weather", "arrivals", "planes", "airlines"):
-            con.execute(f"create view lake.{table} as select * from {_files(Path(place), table)}")
+            con.execute(f"create view lake.{table} as select * from {files(Path(place), table)}")
     project = ROOT / "dbt_project"
     given = {"batch_id": batch["id"], "batch_start": batch["start"], "batch_end": batch["end"]}
     done = dbtRunner().invoke(

@@ -1,4 +1,4 @@
-"""What floors start from, made outside the measured time: `floor.json` and frames, beside the lake before the step."""
+"""What floors start from, made outside the measured time: `floor.json`, beside the lake before the step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def prepare(stage: str, world: World) -> None:
         _feature_views(world.before("materialize"))
     if stage == "train":
         _change(world, "train", refit=False, holdout=None)
-        _training_frame(world.before("train"))
+        _training_facts(world.before("train"))
     if stage == "score":
-        _scoring_frame(world.before("score"), world, predictions=False)
+        _scoring_facts(world.before("score"), world)
     if stage == "drift":
         _change(world, "drift", report=False)
-        _scoring_frame(world.before("drift"), world, predictions=True)
+        _scoring_facts(world.before("drift"), world)
 
 
 def _change(world: World, step: str, **fields: Any) -> None:
@@ -40,49 +40,50 @@ def _feature_views(folder: Path) -> None:
     (folder / "floor.json").write_text(json.dumps({"views": [view.model_dump(mode="json") for view in views]}))
 
 
-def _training_frame(folder: Path) -> None:
+def _training_facts(folder: Path) -> None:
     from airflow_mlops_provider.contracts.train import TrainSpec
     from airflow_mlops_provider.steps.lake import Lake
     from airflow_mlops_provider.steps.training_data import LabelledSet
 
     spec = TrainSpec.model_validate_json(json.dumps(json.loads((folder / "request.json").read_text())["spec"]))
     rows = LabelledSet(Lake(str(folder / "lake")), spec.dataset)
-    data = rows.data("labelled")
-    data.X.assign(**{spec.dataset.target: data.y}).to_parquet(folder / "frame.parquet")
+    x = rows.data("labelled").X
+    texts = [name for name in x.columns if x[name].dtype == object]
+    numbers = [name for name in x.columns if name not in texts]
+    facts = {"views": _service_views(folder), "features": list(x.columns), "texts": texts, "numbers": numbers}
+    (folder / "floor.json").write_text(json.dumps(facts))
 
 
-def _scoring_frame(folder: Path, world: World, *, predictions: bool) -> None:
-    """Write February's rows with their features, and with the predictions where they are made already."""
-    import duckdb
+def _service_views(folder: Path) -> list[dict[str, Any]]:
+    """Return the views of the demo's feature service, `ttl_s` in seconds."""
+    from airflow_mlops_provider.steps.features import load_service
+    from airflow_mlops_provider.steps.lake import Lake
+
+    views = load_service(Lake(str(folder / "lake")), "flight_delay_v1").views
+    return [{**v.model_dump(mode="json"), "ttl_s": v.ttl.total_seconds() if v.ttl else 1e9} for v in views]
+
+
+def _scoring_facts(folder: Path, world: World) -> None:
+    """Write what the floors of score and drift know: the batch, the features' tables, the champion and its profile."""
     import mlflow
 
-    from airflow_mlops_provider.contracts.score import ScoreSpec
     from airflow_mlops_provider.steps import models
-    from airflow_mlops_provider.steps.batches import BatchLedger
     from airflow_mlops_provider.steps.lake import Lake
     from airflow_mlops_provider.steps.promotions import PromotionLedger
-    from airflow_mlops_provider.steps.score import predictions_table, scoring_view
 
-    given = json.loads((folder / "request.json").read_text())["spec"]
-    keys = ("pipeline", "lake", "model", "dataset", "event_timestamp", "feature_service", "columns", "unique_key")
-    spec = ScoreSpec.model_validate_json(json.dumps({key: given[key] for key in keys if key in given}))
-    lake = Lake(str(folder / "lake"))
-    (row,) = (row for row in BatchLedger(lake, spec.dataset).accepted() if row.batch.id == FEBRUARY)
-    with duckdb.connect() as con:
-        view = scoring_view(con, spec, lake, row, {spec.dataset: row.version or 0})
-        query = f"select * from {view}"
-        if predictions:
-            lake.view(con, "made", predictions_table(spec.model))
-            query = f"select v.*, made.prediction from {view} v join made using (flight_id)"
-        con.execute(f"copy ({query}) to '{folder}/frame.parquet' (format parquet)")
     mlflow.set_tracking_uri(f"sqlite:///{world.home}/mlflow.db")
     client = mlflow.MlflowClient()
-    champion = PromotionLedger(lake, spec.model).champion()
+    champion = PromotionLedger(Lake(str(folder / "lake")), "flight_delay").champion()
     if champion is None:
         raise RuntimeError("no champion was promoted")
-    uri = models.version_uri(client, spec.model, champion.version)
+    uri = models.version_uri(client, "flight_delay", champion.version)
     profile = models.load_profile(client, uri)
     if profile is None:
         raise RuntimeError(f"{uri} has no profile")
-    facts = {"model": uri, "profile": profile.model_dump(mode="json")}
+    facts = {
+        "batch": FEBRUARY,
+        "views": _service_views(folder),
+        "model": uri,
+        "profile": profile.model_dump(mode="json"),
+    }
     (folder / "floor.json").write_text(json.dumps(facts))

@@ -35,17 +35,18 @@ class Stage:
 
 STAGES = {
     "ingest_validate": Stage(
-        ("ingest", "validate"), "January; floor: the suites' claims as one bare DuckDB query a table, write_deltalake"
+        ("ingest", "validate"),
+        "January; floor: the claims as one bare DuckDB query a table, write_deltalake of good and failing rows",
     ),
     "transform": Stage(("transform",), "January; floor: dbtRunner's build in a child, nothing published"),
     "materialize": Stage(
         ("materialize",), "February; floor: DuckDB arg_max, one wide SQLite table a view", settle="tests.bench.settle"
     ),
-    "train": Stage(
-        ("train",), "January, one fit; floor: the same fit on the joined frame, log_model with requirements"
+    "train": Stage(("train",), "January, one fit; floor: ASOF joins, the same fit, log_model with requirements"),
+    "score": Stage(("score",), "February; floor: ASOF joins, the model, Parquet and write_deltalake"),
+    "drift": Stage(
+        ("drift",), "February, no report; floor: ASOF joins, figures, and counts and sums by day and bin in SQL"
     ),
-    "score": Stage(("score",), "February; floor: the model on the joined frame, Parquet and write_deltalake"),
-    "drift": Stage(("drift",), "February, no report; floor: DuckDB's histogram of each column in the profile's bins"),
 }
 
 

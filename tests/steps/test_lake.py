@@ -99,6 +99,27 @@ def test_deletion_vectors_are_refused(lake):
     )
     with duckdb.connect() as con, pytest.raises(DataError, match="deletionVectors"):
         lake.view(con, "v", "foreign")
+    with pytest.raises(DataError, match="deletionVectors"):
+        lake.read("foreign")
+
+
+def test_a_table_is_read_whole_across_its_versions_columns(tmp_path):
+    lake = Lake(str(tmp_path / "a lake" / "k=v"))
+    lake.write_once("t", pa.table({"id": [1], "old": ["a"]}), app="b1")
+    lake.write_once("t", pa.table({"id": [2], "new": [0.5]}), app="b2", on_schema_change="evolve")
+    lines = [{"id": 1, "old": "a", "new": None}, {"id": 2, "old": None, "new": 0.5}]
+    assert sorted(lake.read("t").to_pylist(), key=lambda line: line["id"]) == lines
+    assert lake.read("t", version=1).to_pylist() == [{"id": 1, "old": "a"}]
+    with duckdb.connect() as con:
+        lake.view(con, "v", "t")
+        assert con.sql("select sum(id) from v").fetchall() == [(3,)]
+
+
+def test_columns_of_a_partitioned_table_are_read(lake):
+    from deltalake import write_deltalake
+
+    write_deltalake(lake.uri("foreign"), pa.table({"id": [1, 2], "part": ["a", "b"]}), partition_by=["part"])
+    assert sorted((line["id"], line["part"]) for line in lake.read("foreign").to_pylist()) == [(1, "a"), (2, "b")]
 
 
 def test_no_root_is_a_clear_error():

@@ -132,6 +132,22 @@ def test_order_and_partition_of_the_rows_do_not_matter(monkeypatch: pytest.Monke
     assert max(x.counts) < 3 * min(x.counts)
 
 
+def test_a_relation_too_large_to_be_kept_has_the_same_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {name: sample(500)[name] for name in ("at", "x", "c")}
+    kept = of(columns, at="at")
+    monkeypatch.setattr(module, "_KEPT_VALUES", 100)
+    assert of(columns, at="at").columns[1] == kept.columns[1]
+    assert only(of({"x": columns["x"]})).counts == kept.columns[0].counts
+
+
+def test_nothing_is_left_in_the_callers_connection() -> None:
+    with connection({"x": [1.0, 2.0], "c": ["a", "b"]}) as con:
+        build_profile(con, "rows", ["x", "c"], timestamp=None, timezone=NEW_YORK)
+        assert con.sql(
+            "select table_name from duckdb_tables() union select view_name from duckdb_views() where not internal"
+        ).fetchall() == [("rows",)]
+
+
 def test_levels_past_the_most_frequent_share_a_rest_and_ties_go_by_name() -> None:
     values = ["z"] * 3 + ["b", "a", "c"] + [None]
     column = only(of({"c": values}, max_levels=2))

@@ -13,6 +13,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, StrictStr
@@ -33,8 +34,12 @@ _LONGEST = 4_000
 _FORM = "write SELECT * FROM {batch} WHERE condition"
 
 
+@lru_cache(maxsize=256)
 def parse(query: str) -> exp.Expression:
-    """Return the condition of `query`. Raises ValueError on anything outside the grammar."""
+    """Return the condition of `query`. Raises ValueError on anything outside the grammar.
+
+    It is asked for several times and read only, so that it is kept.
+    """
     try:
         import sqlglot
         from sqlglot import exp

@@ -29,6 +29,7 @@ __all__ = ["FAILED", "ROW_NUMBER", "Scan", "scan"]
 
 ROW_NUMBER = "_row_number"
 FAILED = "_failed_rows"
+_FLAGGED = "_flagged_rows"
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,10 @@ def _ask(plan: _Plan, index: int, kwargs: Kwargs, t: ir.Table, lookups: Mapping[
 
 
 def _flagged(con: Backend, t: ir.Table, plan: _Plan) -> ir.Table:
-    """Return the table with flags `_u<i>` (unexpected) and `_d<i>` (to quarantine; critical claims only)."""
+    """Return the table with flags `_u<i>` (unexpected) and, of critical claims on keys, `_d<i>` (to quarantine)."""
     rows = {f"_u{i}": condition for i, condition in plan.conditions.items()}
-    rows |= {f"_d{i}": condition for i, condition in plan.conditions.items() if i in plan.critical}
-    base = flagged = t.mutate(**rows) if rows else t
+    # A view: what follows names the flags, and the conditions are compiled once.
+    base = flagged = con.create_view(_FLAGGED, t.mutate(**rows), overwrite=True) if rows else t
     for i, kwargs in plan.keys.items():
         group = _duplicates(con, base, i, kwargs, plan)
         same = [flagged[name].identical_to(group[f"_k{n}"]) for n, name in enumerate(kwargs.columns())]
@@ -120,7 +121,7 @@ def _duplicates(con: Backend, t: ir.Table, index: int, kwargs: UniqueExpectation
     kept = t.filter(kwargs.considered(t))
     keys = {f"_k{n}": kept[name] for n, name in enumerate(kwargs.columns())}
     rows = kept.select(
-        **keys, _row=kept[ROW_NUMBER], _bad=_any(kept, [i for i in plan.critical if i in plan.conditions])
+        **keys, _row=kept[ROW_NUMBER], _bad=_any(kept, plan, [i for i in plan.critical if i in plan.conditions])
     )
     found = rows.group_by(list(keys)).aggregate(
         _count=rows.count(), _stays=ibis.coalesce(rows["_row"].min(where=~rows["_bad"]), rows["_row"].min())
@@ -128,15 +129,23 @@ def _duplicates(con: Backend, t: ir.Table, index: int, kwargs: UniqueExpectation
     return con.create_table(f"_duplicates_{index}", found.filter(found["_count"] > 1).drop("_count"), temp=True)
 
 
-def _any(t: ir.Table, indices: list[int]) -> ir.BooleanValue:
+def _dropped(t: ir.Table, plan: _Plan, index: int) -> ir.BooleanValue:
+    # What breaks a condition goes; of duplicates all are unexpected, and one stays.
+    return t[f"_d{index}" if index in plan.keys else f"_u{index}"]
+
+
+def _any(t: ir.Table, plan: _Plan, indices: list[int]) -> ir.BooleanValue:
     import ibis
 
-    return ibis.or_(*(t[f"_d{i}"] for i in indices)) if indices else ibis.literal(False)
+    return ibis.or_(*(_dropped(t, plan, i) for i in indices)) if indices else ibis.literal(False)
 
 
 def _numbers(flagged: ir.Table, expectations: tuple[Expectation, ...], plan: _Plan) -> dict[str, Any]:
     """Return every count and figure: one aggregate over the table."""
-    asked: dict[str, ir.Scalar] = {"rows": flagged.count(), "failed": flagged.count(where=_any(flagged, plan.critical))}
+    asked: dict[str, ir.Scalar] = {
+        "rows": flagged.count(),
+        "failed": flagged.count(where=_any(flagged, plan, plan.critical)),
+    }
     for i, one in enumerate(expectations):
         if i in plan.obstacles:
             continue
@@ -145,7 +154,7 @@ def _numbers(flagged: ir.Table, expectations: tuple[Expectation, ...], plan: _Pl
         elif isinstance(one.kwargs, RowExpectation):
             asked[f"unexpected_{i}"] = flagged.count(where=flagged[f"_u{i}"])
             asked[f"considered_{i}"] = flagged.count(where=one.kwargs.considered(flagged))
-    asked |= {f"dropped_{i}": flagged.count(where=flagged[f"_d{i}"]) for i in plan.critical}
+    asked |= {f"dropped_{i}": flagged.count(where=_dropped(flagged, plan, i)) for i in plan.critical}
     return flagged.aggregate(**asked).to_pyarrow().to_pylist()[0]  # type: ignore[no-any-return]  # one row
 
 
@@ -153,9 +162,9 @@ def _failed(flagged: ir.Table, expectations: tuple[Expectation, ...], plan: _Pla
     """Return the failing rows' numbers and reasons: the flags first, the array on the few."""
     import ibis
 
-    few = flagged.filter(_any(flagged, plan.critical))
+    few = flagged.filter(_any(flagged, plan, plan.critical))
     null = ibis.null().cast("string")
-    reasons = [few[f"_d{i}"].ifelse(expectations[i].label, null) for i in plan.critical]
+    reasons = [_dropped(few, plan, i).ifelse(expectations[i].label, null) for i in plan.critical]
     return few.select(few[ROW_NUMBER], _reasons=ibis.array(reasons).filter(lambda reason: reason.notnull()))
 
 

@@ -1,0 +1,111 @@
+"""What a profile asks of one column, as Ibis expressions over its `cells`: the column `day`, and `value` or `level`.
+
+An expression knows no name and no edge of a real column, so that it is compiled once a process, whatever is profiled:
+to compile one for all columns and their edges takes longer than to count a month of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+__all__ = ["CELLS", "KNOWN", "bins", "buckets", "edge_names", "figures", "levels", "quantiles"]
+
+CELLS = "_profile_cells"
+# The levels that are counted each for itself, in column `known`.
+KNOWN = "_profile_known"
+
+
+@cache
+def figures() -> str:
+    """Ask for mean, population std, minimum and maximum of `value`."""
+    values = _values({})
+    value = values.value
+    return _sql(values.aggregate(mean=value.mean(), std=value.std(how="pop"), minimum=value.min(), maximum=value.max()))
+
+
+@cache
+def quantiles(count: int) -> str:
+    """Ask for the count - 1 inner quantiles of `value` as one list `quantiles`."""
+    import ibis
+
+    # Ibis' own quantile interpolates, which makes edges between values that occur.
+    signature = (("float64", "array<float64>"), "array<float64>")
+    found = ibis.udf.agg.builtin(_named, name="quantile_disc", signature=signature)
+    values = _values({})
+    return _sql(values.aggregate(quantiles=found(values.value, [i / count for i in range(1, count)])))
+
+
+@cache
+def bins(edges: int) -> str:
+    """Ask for `rows` and the `sum` of `value` by `day` and `key`: the number of edges below, null for null.
+
+    The edges are columns of the cells, named by `edge_names`, in order.
+    """
+    import ibis
+
+    names = edge_names(edges)
+    values = _values({"day": "date", **dict.fromkeys(names, "float64")})
+    # Nulls are told apart once, not at each comparison.
+    place = _below(values.value, [values[name] for name in names])
+    keyed = values.select("day", "value", key=ibis.ifelse(values.value.isnull(), ibis.null("int32"), place))
+    return _sql(keyed.group_by("day", "key").aggregate(rows=keyed.count(), sum=keyed.value.sum()))
+
+
+@cache
+def levels(most: int) -> str:
+    """Ask for the `most` most frequent values of `level`, ties by name."""
+    import ibis
+
+    cells = ibis.table({"level": "string"}, name=CELLS)
+    counted = cells.filter(cells.level.notnull()).group_by("level").aggregate(rows=ibis._.count())
+    return _sql(counted.order_by([counted.rows.desc(), counted.level]).limit(most))
+
+
+@cache
+def buckets() -> str:
+    """Ask for `rows` by `day` and `key`: the level where it is known or null, else the cells' column `rest`."""
+    import ibis
+
+    cells = ibis.table({"day": "date", "level": "string", "rest": "string"}, name=CELLS)
+    known = ibis.table({"known": "string"}, name=KNOWN)
+    joined = cells.left_join(known, cells.level == known.known)
+    named = joined.level.isnull() | joined.known.notnull()
+    keyed = joined.select("day", key=ibis.ifelse(named, joined.level, joined.rest))
+    return _sql(keyed.group_by("day", "key").aggregate(rows=keyed.count()))
+
+
+def edge_names(count: int) -> list[str]:
+    """Return the names of the cells' columns that hold a column's edges."""
+    return [f"edge{i}" for i in range(count)]
+
+
+def _values(beside: dict[str, str]) -> Any:
+    """Return the cells with what is no finite number as null."""
+    import ibis
+
+    cells = ibis.table({"value": "float64", **beside}, name=CELLS)
+    value = cells.value
+    return cells.mutate(value=ibis.ifelse(value.isnan() | value.isinf(), None, value))
+
+
+def _below(value: Any, edges: Sequence[Any], first: int = 0) -> Any:
+    """The number of edges below `value`, by halving: 5 comparisons for 20 bins."""
+    import ibis
+
+    if not edges:
+        return ibis.literal(first, "int32")
+    half = len(edges) // 2
+    left, right = _below(value, edges[:half], first), _below(value, edges[half + 1 :], first + half + 1)
+    return ibis.ifelse(value <= edges[half], left, right)
+
+
+def _sql(expression: Any) -> str:
+    import ibis
+
+    return str(ibis.to_sql(expression, dialect="duckdb"))
+
+
+def _named(first: Any, second: Any) -> None:
+    """Take two arguments: a function of DuckDB's that Ibis has no expression for."""
