@@ -1,0 +1,91 @@
+"""Why a pod ended: the cause behind Kubernetes' many ways to say it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from airflow_mlops_provider.contracts.protocol import Outcome, ProtocolError, decode
+from airflow_mlops_provider.runners.kubernetes import CONTAINER
+
+__all__ = ["INTERRUPTED", "Cause", "End", "end_of"]
+
+Cause = Literal[
+    "exited", "out_of_memory", "evicted", "preempted", "node_lost", "device_lost", "image", "deadline", "running"
+]
+# The cluster took the pod away; the work itself did nothing wrong.
+INTERRUPTED: frozenset[Cause] = frozenset({"evicted", "preempted", "node_lost", "device_lost"})
+
+_DISRUPTIONS: dict[str, Cause] = {
+    "PreemptionByScheduler": "preempted",
+    "EvictionByEvictionAPI": "evicted",
+    "DeletionByTaintManager": "node_lost",
+    "DeletionByPodGC": "node_lost",
+    "TerminationByKubelet": "evicted",
+}
+_REASONS: dict[str, Cause] = {
+    "Evicted": "evicted",
+    "Preempting": "preempted",
+    # A node that shuts down in order, as a spot instance does that is reclaimed.
+    "Terminated": "preempted",
+    "NodeShutdown": "preempted",
+    "NodeLost": "node_lost",
+    "NodeAffinity": "node_lost",
+    "UnexpectedAdmissionError": "device_lost",
+    "DeadlineExceeded": "deadline",
+}
+_IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a pod ended. `outcome` is what the step said itself; `path` where in the lake it said so."""
+
+    cause: Cause
+    detail: str = ""
+    exit_code: int | None = None
+    outcome: Outcome | None = None
+    path: str | None = None
+
+
+def end_of(pod: Mapping[str, Any]) -> End:
+    """Return the end of a pod, given as the API's JSON. What the cluster did goes before what the container did."""
+    status = pod.get("status") or {}
+    statuses = [c for c in status.get("containerStatuses") or () if c.get("name") == CONTAINER]
+    container = statuses[0] if statuses else {}
+    ended = (container.get("state") or {}).get("terminated") or {}
+    outcome, path = _said(ended.get("message") or "")
+    cause, detail = _cause(status, container, ended)
+    return End(cause, detail, ended.get("exitCode"), outcome, path)
+
+
+def _cause(status: Mapping[str, Any], container: Mapping[str, Any], ended: Mapping[str, Any]) -> tuple[Cause, str]:
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    if waiting.get("reason") in _IMAGE:
+        return "image", f"{waiting['reason']}: {waiting.get('message') or ''}".rstrip(": ")
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            reason = str(condition.get("reason"))
+            return _DISRUPTIONS.get(reason, "evicted"), f"{reason}: {condition.get('message') or ''}".rstrip(": ")
+    said = str(status.get("reason"))
+    if said in _REASONS:
+        return _REASONS[said], f"{said}: {status.get('message') or ''}".rstrip(": ")
+    if ended.get("reason") == "OOMKilled":
+        return "out_of_memory", "OOMKilled"
+    if ended:
+        return "exited", str(ended.get("reason") or "")
+    return "running", str(waiting.get("reason") or status.get("phase") or "")
+
+
+def _said(message: str) -> tuple[Outcome | None, str | None]:
+    """Return the outcome and its place in the lake from a termination message; nothing from one that is not ours."""
+    try:
+        data = json.loads(message)
+        path = data.get("path")
+        outcome = decode(json.dumps(data["outcome"])) if data.get("outcome") else None
+    except (ValueError, AttributeError, ProtocolError):
+        # The image's own words, or none: not the protocol, so no outcome, and that is what the caller will say.
+        return None, None
+    return (outcome if isinstance(outcome, Outcome) else None), (path if isinstance(path, str) else None)

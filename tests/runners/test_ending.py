@@ -1,0 +1,129 @@
+"""Why a pod ended, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_mlops_provider.contracts.pod import GpuClass, Pod
+from airflow_mlops_provider.contracts.protocol import Outcome
+from airflow_mlops_provider.runners.ending import End, end_of
+from airflow_mlops_provider.runners.pod_retry import next_of, with_changes
+
+POD = Pod(image="acme/train:1", memory="4Gi", memory_ceiling="8Gi", interruptions=2)
+DONE = Outcome("succeeded", result={"rows": 1})
+FAULT = Outcome("failed", kind="bug", error="ValueError: no")
+
+
+def terminated(reason="Error", code=1, message=""):
+    return {
+        "containerStatuses": [
+            {"name": "base", "state": {"terminated": {"reason": reason, "exitCode": code, "message": message}}}
+        ]
+    }
+
+
+def disrupted(reason):
+    return {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "why"}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (terminated("Completed", 0), "exited"),
+        (terminated("OOMKilled", 137), "out_of_memory"),
+        ({"reason": "Evicted", "message": "low on memory", **terminated()}, "evicted"),
+        (disrupted("PreemptionByScheduler") | terminated("Error", 143), "preempted"),
+        (disrupted("DeletionByTaintManager"), "node_lost"),
+        (disrupted("EvictionByEvictionAPI"), "evicted"),
+        (disrupted("TerminationByKubelet"), "evicted"),
+        ({"reason": "Terminated", "message": "imminent node shutdown"}, "preempted"),
+        ({"reason": "NodeLost", "phase": "Unknown"}, "node_lost"),
+        ({"reason": "UnexpectedAdmissionError"}, "device_lost"),
+        ({"reason": "DeadlineExceeded"}, "deadline"),
+        ({"containerStatuses": [{"name": "base", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]}, "image"),
+        ({"phase": "Pending"}, "running"),
+        ({}, "running"),
+    ],
+)
+def test_a_cause_is_read_from_what_the_cluster_says(status, cause):
+    assert end_of({"status": status}).cause == cause
+
+
+def test_the_outcome_is_in_the_termination_message():
+    message = json.dumps({"path": "_outcomes/p.json", "outcome": json.loads(DONE.encode())})
+    end = end_of({"status": terminated("Completed", 0, message)})
+    assert (end.outcome, end.path, end.exit_code) == (DONE, "_outcomes/p.json", 0)
+
+
+@pytest.mark.parametrize("message", ["", "Killed", "[1]", "{}", '{"outcome": {"type": "outcome"}}', '{"outcome": 3}'])
+def test_a_message_that_is_not_ours_is_no_outcome(message):
+    assert end_of({"status": terminated("Completed", 0, message)}).outcome is None
+
+
+def test_a_sidecars_end_is_not_the_steps():
+    status = terminated()
+    status["containerStatuses"][0]["name"] = "istio-proxy"
+    assert end_of({"status": status}).cause == "running"
+
+
+def following(end, changes=None, pod=POD, classes=None):
+    return next_of(end, pod, changes or {}, classes or {})
+
+
+@pytest.mark.parametrize("cause", ["exited", "evicted", "preempted", "node_lost", "out_of_memory"])
+def test_work_that_was_done_counts_whatever_became_of_its_pod(cause):
+    found = following(End(cause, outcome=DONE))
+    assert (found.action, found.outcome) == ("outcome", DONE)
+
+
+def test_a_fault_is_the_steps_own_only_where_nobody_stopped_it():
+    assert following(End("exited", outcome=FAULT)).outcome == FAULT
+    assert following(End("preempted", outcome=FAULT)).action == "again"
+
+
+@pytest.mark.parametrize("cause", ["evicted", "preempted", "node_lost", "device_lost"])
+def test_a_lost_pod_is_replaced_so_often_and_no_more(cause):
+    first = following(End(cause, "why"))
+    assert (first.action, first.changes) == ("again", {"lost": 1})
+    second = following(End(cause, "why"), first.changes)
+    assert second.changes == {"lost": 2}
+    last = following(End(cause, "why"), second.changes)
+    assert (last.action, last.reason) == ("retry", f"3 pods were lost to the cluster, the last: {cause}: why")
+
+
+def test_the_last_pod_runs_where_it_is_not_taken_away():
+    pod = POD.model_copy(update={"gpu": "spot"})
+    classes = {"spot": GpuClass(on_demand="dear"), "dear": GpuClass()}
+    found = following(End("preempted"), {"lost": 1}, pod, classes)
+    assert (found.changes, with_changes(pod, found.changes).gpu) == ({"lost": 2, "gpu": "dear"}, "dear")
+
+
+def test_out_of_memory_is_tried_once_with_more():
+    found = following(End("out_of_memory"))
+    assert (found.action, with_changes(POD, found.changes).memory) == ("again", "8Gi")
+    again = following(End("out_of_memory"), found.changes)
+    assert (again.action, again.reason) == (
+        "failed",
+        "out of memory at 8Gi; give `memory` more, or a `memory_ceiling` to try",
+    )
+    assert following(End("out_of_memory"), pod=Pod(image="i", memory="4Gi")).action == "failed"
+
+
+@pytest.mark.parametrize(
+    ("end", "action", "says"),
+    [
+        (End("image", "ErrImagePull: 401"), "failed", "image acme/train:1: ErrImagePull: 401"),
+        (End("deadline", "DeadlineExceeded"), "failed", "the pod ran out of time: DeadlineExceeded"),
+        (End("running", "Pending"), "retry", "the pod did not come to an end: Pending"),
+        (
+            End("exited", "", 0),
+            "retry",
+            "the pod ended with exit code 0 and left no outcome; its log says what happened",
+        ),
+    ],
+)
+def test_other_ends_say_what_they_are(end, action, says):
+    found = following(end)
+    assert (found.action, found.reason) == (action, says)
