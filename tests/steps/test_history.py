@@ -1,6 +1,6 @@
 """The monitoring table and the decision ledger say each thing once, in data time."""
 
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 from airflow_mlops_provider.contracts.base import DatasetRef
 from airflow_mlops_provider.contracts.decide import Decision
@@ -32,6 +32,27 @@ def test_a_batch_may_be_trained_on_again_and_the_newest_line_counts(lake):
     assert not add(monitoring, "training", 1, "first")
     assert add(monitoring, "training", 1, "second", version="2")
     assert monitoring.lines("training")["2013-01-01"]["version"] == "2"
+
+
+def test_a_line_says_whose_it_is_and_when_it_was_written(lake):
+    monitoring, before = Monitoring(lake, "p"), datetime.now(UTC)
+    add(monitoring, "drift", 1, "run 7", version="3")
+    line = monitoring.lines("drift")["2013-01-01"]
+    assert (line["model"], line["version"], line["run_key"]) == ("m", "3", "run 7")
+    assert before - timedelta(seconds=1) <= line["recorded_at"] <= datetime.now(UTC)
+
+
+def test_a_rollback_is_written_once_a_run(lake):
+    monitoring = Monitoring(lake, "p")
+    assert [add(monitoring, "rollback", 1, run) for run in ("a", "a", "b")] == [True, False, True]
+
+
+def test_a_decision_without_a_champion_leaves_room_for_one(lake):
+    ledger, at = DecisionLedger(lake, "p"), batch(1).end.astimezone(UTC)
+    first = Decision(id="p__1", batch="1", at=at, decision="wait", reason="no champion")
+    second = first.model_copy(update={"id": "p__2", "batch": "2", "at": batch(2).end.astimezone(UTC), "champion": "1"})
+    assert [ledger.add(first), ledger.add(second), ledger.add(first)] == [True, True, False]
+    assert ledger.decisions() == [first, second]
 
 
 def test_pipelines_do_not_see_each_other(lake):
