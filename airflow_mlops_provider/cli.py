@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="print the DAGs and tasks that a file makes")
     plan.add_argument("file", type=Path)
     plan.add_argument("--format", choices=("text", "json"), default="text")
+    plan.add_argument("--manifest", metavar="STEP", help="print the pod that a step would run in, as YAML")
     plan.set_defaults(command=_plan)
 
     lint = commands.add_parser("lint", help="print every error of the files, with lines")
@@ -110,7 +111,11 @@ def _plan(given: argparse.Namespace) -> int:
     from airflow_mlops_provider.factory.show import plan_text
 
     planned = plan(given.file, environment=given.environment, bundle=_bundle(given))
-    if given.format == "json":
+    if given.manifest:
+        from airflow_mlops_provider.factory.pods import manifest_text
+
+        print(manifest_text(planned, given.manifest, FactoryConfig.from_environment()), end="")
+    elif given.format == "json":
         print(json.dumps(planned.as_json(provenance=True), indent=2))
     else:
         print(plan_text(planned), end="")

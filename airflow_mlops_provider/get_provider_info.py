@@ -97,6 +97,13 @@ def _options() -> dict[str, Any]:
         "allowed_interpreters": _option("Interpreters that `runs_on` may name.", "/opt/tools/bin/python"),
         "allowed_roots": _option("Folders or addresses outside the bundle that a file may name.", "s3://acme-raw"),
         "allowed_connections": _option("Connection ids that a file may name; * for all.", "warehouse"),
+        "allowed_images": _option("Prefixes of the images that pods may run; none, no pod.", "registry.acme.com/ml/"),
+        "allowed_namespaces": _option("Namespaces that a pod may name.", "ml"),
+        "allowed_service_accounts": _option("Service accounts that a pod may name.", "trainer"),
+        "gpu_classes": _option(
+            "JSON: kinds of accelerators by name, each with resource, node_selector, tolerations, price, on_demand.",
+            '{"a100": {"resource": "nvidia.com/gpu", "node_selector": {"gpu": "a100"}}}',
+        ),
     }
 
 

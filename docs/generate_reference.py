@@ -21,6 +21,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from airflow_mlops_provider.contracts.pod import QUANTITY_PATTERN, Pod
 from airflow_mlops_provider.factory.models import Pipeline
 from airflow_mlops_provider.factory.options import RunsOn, TaskOptions
 from airflow_mlops_provider.get_provider_info import get_provider_info
@@ -43,6 +44,7 @@ _SECTIONS = {
     "monitoring.performance": "PerformanceOperator",
 }
 _PLAIN = {bool: "true or false", int: "whole number", float: "number", str: "text", date: "day", timedelta: "duration"}
+_PATTERNS = {QUANTITY_PATTERN: "quantity", "^/": "absolute path"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "min_length": "not empty, at least"}
 
 
@@ -113,12 +115,13 @@ def pipeline_keys() -> str:
     """Return a table of keys for every mapping of a pipeline file."""
     params = {path: one.params for path, name in _SECTIONS.items() for one in classes("operators") if one.name == name}
     parts = [_section(path, model, params.get(path, {})) for path, model in models()]
-    return "\n\n".join(["### Task options", _options_table(), *parts])
+    pod = [_section(path, model, {}) for path, model in models("runs_on.kubernetes", Pod)]
+    return "\n\n".join(["### Task options", _options_table(), *pod, *parts])
 
 
-def models() -> Iterator[tuple[str, type[BaseModel]]]:
+def models(path: str = "", root: type[BaseModel] = Pipeline) -> Iterator[tuple[str, type[BaseModel]]]:
     """Yield each mapping of the file by its dotted path (`NAME` for a name of yours), outer ones first."""
-    pending: list[tuple[str, type[BaseModel]]] = [("", Pipeline)]
+    pending: list[tuple[str, type[BaseModel]]] = [(path, root)]
     while pending:
         path, model = pending.pop(0)
         yield path, model
@@ -177,18 +180,26 @@ def _model(path: str, kind: Any) -> tuple[str, type[BaseModel]] | None:
 
 def words(kind: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> str:
     """Return a type as a reader of YAML says it."""
-    if any(getattr(one, "pattern", None) for one in metadata):
-        return "name"
+    patterns = {str(found) for one in (*metadata, *_inner(kind)) if (found := getattr(one, "pattern", None))}
+    if patterns:
+        return _PATTERNS.get(patterns.pop(), "name")
     found = [(word, getattr(one, name, None)) for one in metadata for name, word in _BOUNDS.items()]
     bounds = [f"{word} {limit}" for word, limit in found if limit is not None]
     return ", ".join([_kind(_bare(kind)), *(bound.removesuffix(", at least 1") for bound in bounds)])
+
+
+def _inner(kind: Any) -> tuple[Any, ...]:
+    """Return what is said of a type below `| None`."""
+    union = get_origin(kind) in (Union, types.UnionType)
+    inner = [one for one in get_args(kind) if one is not type(None)] if union else [kind]
+    return getattr(inner[0], "__metadata__", ())  # type: ignore[no-any-return]  # typing's own
 
 
 def _kind(kind: Any) -> str:
     if kind in _PLAIN:
         return _PLAIN[kind]
     if kind is RunsOn:
-        return "`local` or `{python: PATH}`"
+        return "`local`, `{python: PATH}` or `{kubernetes: {...}}`, [below](#runs_onkubernetes)"
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return ", ".join(f"`{one}`" for one in arguments)

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
+import yaml
 
 from airflow_mlops_provider.cli import main
 
@@ -158,3 +160,21 @@ def test_the_module_runs_as_the_script_does(file: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
 
     assert done.stdout.startswith("airflow-mlops-provider ")
+
+
+def test_plan_prints_the_pod_of_a_step(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__MLOPS__ALLOWED_IMAGES", "acme/")
+    monkeypatch.setenv("AIRFLOW__MLOPS__LAKE", "s3://lake")
+    pod = "runs_on: {kubernetes: {image: acme/train:1, memory: 4Gi}}"
+    file.write_text(GOOD.replace("estimator:", f"{pod}, estimator:"))
+
+    assert main(["plan", str(file), "--manifest", "train"]) == 0
+    found = yaml.safe_load(capsys.readouterr().out)
+    kubernetes_validate.validate(found, "1.33", strict=True)
+    assert found["spec"]["containers"][0]["image"] == "acme/train:1"
+    assert main(["plan", str(file), "--manifest", "evaluate"]) == 1
+    assert "evaluate runs in no pod" in capsys.readouterr().err
+    assert main(["plan", str(file), "--manifest", "trian"]) == 1
+    assert "tiny.yaml makes no task 'trian'; it makes ingest, " in capsys.readouterr().err

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from airflow_mlops_provider.contracts.base import Contract, Json
 
-__all__ = ["GpuClass", "Pod", "Quantity", "Volume"]
+__all__ = ["NAME_PATTERN", "QUANTITY_PATTERN", "GpuClass", "Pod", "Volume"]
 
-# Kubernetes' own grammar of a quantity: 500m, 2, 1.5, 16Gi, 1e3.
-Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|[kMGTPE]i?|[eE]\d+)?$")]
-_NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
-Name = Annotated[str, StringConstraints(pattern=_NAME)]
+# Kubernetes' own grammar of a quantity: 500m, 2, 1.5, 16Gi, 1e3. And of an object's name.
+QUANTITY_PATTERN = r"^\d+(\.\d+)?(m|[kMGTPE]i?|[eE]\d+)?$"
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
+
+
+def _as_text(value: Any) -> Any:  # whatever was written
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+# `cpu: 2` is a number to whoever writes it.
+Quantity = Annotated[str, BeforeValidator(_as_text), StringConstraints(pattern=QUANTITY_PATTERN)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 
 class GpuClass(Contract):

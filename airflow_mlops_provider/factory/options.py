@@ -7,7 +7,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from airflow_mlops_provider.contracts.base import Contract, Json
+from airflow_mlops_provider.contracts.base import Contract
+from airflow_mlops_provider.contracts.pod import Pod
 
 __all__ = ["RunsOn", "TaskOptions"]
 
@@ -16,7 +17,7 @@ class RunsOn(Contract):
     """Where a task's step runs: `local` (the worker's process), `{python: PATH}` or `{kubernetes: {...}}`."""
 
     python: str | None = Field(None, description="path of another interpreter, one of [mlops] allowed_interpreters")
-    kubernetes: Json | None = Field(None, description="a pod; not in this version")
+    kubernetes: Pod | None = Field(None, description="a pod")
 
     @model_validator(mode="after")
     def _here(self) -> Self:

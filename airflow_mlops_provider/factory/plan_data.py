@@ -64,7 +64,7 @@ class TaskPlan:
     operator: str
     step: str | None
     arguments: dict[str, Any]
-    runs_on: str | dict[str, str] = "local"
+    runs_on: str | dict[str, Any] = "local"
     retries: int | None = None
     retry_delay_s: float | None = None
     execution_timeout_s: float | None = None

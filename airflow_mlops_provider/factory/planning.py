@@ -13,6 +13,7 @@ from airflow_mlops_provider.factory.arguments import OPTIONS, Arguments, Fill, F
 from airflow_mlops_provider.factory.errors import KeyPath
 from airflow_mlops_provider.factory.load import Document
 from airflow_mlops_provider.factory.models import Pipeline
+from airflow_mlops_provider.factory.options import RunsOn
 from airflow_mlops_provider.factory.plan_data import (
     RESULT,
     DagPlan,
@@ -45,6 +46,7 @@ OPERATORS = {
     "decide": f"{_OPERATORS}.decide.RetrainDecisionOperator",
     "start_training": f"{_OPERATORS}.decide.StartTrainingOperator",
 }
+_POD = f"{_OPERATORS}.kubernetes.KubernetesStepOperator"
 _STEPLESS = ("approval", "start_training")
 
 
@@ -184,16 +186,16 @@ class _Planner:
         if task_id == "decide":
             own = {}  # the section is one argument, filled in whole
         own = {key: pair for key, pair in own.items() if key not in (*OPTIONS, "holdout", "refit", "reconcile")}
-        arguments = {**filled, **own}
+        arguments, options = {**filled, **own}, self._options(section)
         return TaskPlan(
             task_id=task_id,
-            operator=OPERATORS[task_id],
+            operator=_POD if task_id not in _STEPLESS and "kubernetes" in options["runs_on"] else OPERATORS[task_id],
             step=None if task_id in _STEPLESS else task_id,
             arguments={key: value for key, (value, _) in sorted(arguments.items())},
             upstream=tuple(task.task_id for task in after or []),
             doc=self._fragment(path) if doc else "",
             provenance={key: self._provenance(source) for key, (_, source) in sorted(arguments.items())},
-            **self._options(section),
+            **options,
         )
 
     def _options(self, section: Contract | None) -> Arguments:
@@ -202,7 +204,7 @@ class _Planner:
         options |= {name: value for name in OPTIONS if (value := getattr(section, name, None)) is not None}
         runs_on = options["runs_on"]
         return {
-            "runs_on": {"python": runs_on.python} if runs_on and runs_on.python else "local",
+            "runs_on": _place(runs_on),
             "retries": options["retries"],
             "retry_delay_s": _seconds(options["retry_delay"]),
             "execution_timeout_s": _seconds(options["execution_timeout"]),
@@ -262,6 +264,12 @@ class _Planner:
 def _notify(pipeline: Pipeline) -> NotifyPlan | None:
     notify = pipeline.notify
     return None if notify is None else NotifyPlan(notify.notifier, notify.on, notify.arguments)
+
+
+def _place(runs_on: RunsOn | None) -> str | dict[str, Any]:
+    if runs_on is not None and runs_on.kubernetes is not None:
+        return {"kubernetes": runs_on.kubernetes.model_dump(mode="json", exclude_unset=True)}
+    return {"python": runs_on.python} if runs_on and runs_on.python else "local"
 
 
 def _emitting(task: TaskPlan, asset: str) -> TaskPlan:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from airflow_mlops_provider.contracts.base import DatasetRef
+from airflow_mlops_provider.contracts.pod import Pod
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.cron import cron_fault
 from airflow_mlops_provider.factory.errors import KeyPath
@@ -13,7 +15,13 @@ from airflow_mlops_provider.factory.files import Files
 from airflow_mlops_provider.factory.models import Data, Monitoring, Pipeline, Training
 from airflow_mlops_provider.factory.resolve import dataset_of, known_datasets, labels_of
 from airflow_mlops_provider.factory.shapes import did_you_mean
-from airflow_mlops_provider.factory.trust import callable_faults, connection_faults, interpreter_faults, path_faults
+from airflow_mlops_provider.factory.trust import (
+    callable_faults,
+    connection_faults,
+    interpreter_faults,
+    path_faults,
+    pod_faults,
+)
 
 __all__ = ["meaning_faults", "name_faults"]
 
@@ -181,9 +189,18 @@ def _runs_on(pipeline: Pipeline, config: FactoryConfig) -> Iterator[Fault]:
         if runs_on is None:
             continue
         if runs_on.kubernetes is not None:
-            yield (*path, "runs_on", "kubernetes"), "pods are not in this version; write `local` or `{python: PATH}`"
+            at = (*path, "runs_on", "kubernetes")
+            yield from (((*at, key), text) for key, text in pod_faults(runs_on.kubernetes, config))
+            yield from _unseen_lake(at, runs_on.kubernetes, pipeline.lake or config.lake)
         if runs_on.python:
             yield from _at((*path, "runs_on", "python"), interpreter_faults(runs_on.python, config))
+
+
+def _unseen_lake(at: KeyPath, pod: Pod, lake: str | None) -> Iterator[Fault]:
+    """Yield that a pod cannot see the lake: a folder of Airflow's machine, and no volume there."""
+    seen = [volume.mount_path for volume in pod.volumes.values()]
+    if lake and "://" not in lake and not any(PurePosixPath(lake).is_relative_to(path) for path in seen):
+        yield at, f"the pod does not see the lake {lake!r}: mount a volume at that path, or keep it in an object store"
 
 
 def _options(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Any]]:

@@ -44,9 +44,17 @@ def _task(
         arguments["skip_if_refused"] = [_id_in(group, name) for name in names]
     if task.step is not None:
         arguments |= {"pipeline": pipeline.pipeline, "lake": pipeline.lake, "timezone": pipeline.timezone}
-        arguments |= {"bundle": folder} if folder else {}
-        arguments |= {"runs_on": task.runs_on, "notify": _notifiers(pipeline), "notify_on": _events(pipeline)}
+        told = {"notify": _notifiers(pipeline), "notify_on": _events(pipeline)}
+        if isinstance(task.runs_on, dict) and "kubernetes" in task.runs_on:
+            arguments = {"step": task.step, "spec": _said(arguments), "pod": task.runs_on["kubernetes"], **told}
+        else:
+            arguments |= {"bundle": folder} if folder else {}
+            arguments |= {"runs_on": task.runs_on, **told}
     return _imported(task.operator)(task_id=task.task_id, **_options(pipeline, task), **arguments)
+
+
+def _said(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in arguments.items() if value is not None}
 
 
 def _options(pipeline: PipelinePlan, task: TaskPlan) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from airflow_mlops_provider.contracts.pod import Pod
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.files import Files
 
-__all__ = ["callable_faults", "connection_faults", "interpreter_faults", "path_faults"]
+__all__ = ["callable_faults", "connection_faults", "interpreter_faults", "path_faults", "pod_faults"]
 
 
 def path_faults(path: str, config: FactoryConfig, *, files: Files, kind: str | None = None) -> Iterator[str]:
@@ -35,6 +36,21 @@ def interpreter_faults(path: str, config: FactoryConfig) -> Iterator[str]:
     if not config.allows_interpreter(path):
         allowed = _listed(config.allowed_interpreters)
         yield f"interpreter {path!r} is not one of [mlops] allowed_interpreters{allowed}"
+
+
+def pod_faults(pod: Pod, config: FactoryConfig) -> Iterator[tuple[str, str]]:
+    """Yield what a pod names and may not: the key, and what is wrong with it."""
+    if not config.allows_image(pod.image):
+        yield "image", f"{pod.image!r} is not under [mlops] allowed_images{_listed(config.allowed_images)}"
+    if pod.namespace and not config.allows_namespace(pod.namespace):
+        allowed = _listed(config.allowed_namespaces)
+        yield "namespace", f"{pod.namespace!r} is not one of [mlops] allowed_namespaces{allowed}"
+    if pod.service_account and not config.allows_service_account(pod.service_account):
+        allowed = _listed(config.allowed_service_accounts)
+        yield "service_account", f"{pod.service_account!r} is not one of [mlops] allowed_service_accounts{allowed}"
+    if pod.gpu and not config.knows_gpu_class(pod.gpu):
+        known = _listed(tuple(config.gpu_class_names()))
+        yield "gpu", f"{pod.gpu!r} is not one of [mlops] gpu_classes{known}"
 
 
 def connection_faults(conn_id: str, config: FactoryConfig) -> Iterator[str]:

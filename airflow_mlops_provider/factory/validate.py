@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from airflow_mlops_provider.contracts.pod import NAME_PATTERN, QUANTITY_PATTERN
 from airflow_mlops_provider.factory.errors import FileError, KeyPath, PipelineFileError
 from airflow_mlops_provider.factory.load import Document
 from airflow_mlops_provider.factory.models import Pipeline
@@ -32,6 +33,8 @@ _WANTED = {
     "time_delta_parsing": "a duration such as 15m, 6h or 14d is wanted",
 }
 _PATTERNS = {
+    QUANTITY_PATTERN: "a quantity of Kubernetes is wanted, such as 500m, 2 or 16Gi",
+    NAME_PATTERN: "a name of a-z, 0-9, - and . is wanted",
     r"^[a-z][a-z0-9_]{0,62}$": "a name of a-z, 0-9 and _ is wanted, a letter first, at most 63 characters",
 }
 

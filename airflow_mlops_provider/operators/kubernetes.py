@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
@@ -16,7 +16,7 @@ from airflow_mlops_provider.operators.links import MlflowRunLink, ModelVersionLi
 from airflow_mlops_provider.operators.steps import operator_of
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseNotifier, Context
 
     from airflow_mlops_provider.contracts.pod import Pod
     from airflow_mlops_provider.contracts.protocol import Outcome, Request
@@ -41,6 +41,8 @@ class KubernetesStepOperator(KubernetesPodOperator):  # type: ignore[misc]  # un
     :param spec: arguments of that step's operator (templated)
     :param pod: image, devices, memory and the like: see `contracts.pod.Pod` (templated)
     :param gpu_classes: classes that `pod["gpu"]` may name; default: `[mlops] gpu_classes`
+    :param notify: notifiers that are told what happened
+    :param notify_on: of `refused`, `promoted`, `rolled_back` and `drift`, which; default: all
     """
 
     template_fields = (*KubernetesPodOperator.template_fields, "spec", "pod_spec")
@@ -58,6 +60,8 @@ class KubernetesStepOperator(KubernetesPodOperator):  # type: ignore[misc]  # un
         spec: Mapping[str, Any],
         pod: Mapping[str, Any],
         gpu_classes: Mapping[str, Any] | None = None,
+        notify: BaseNotifier | Sequence[BaseNotifier] = (),
+        notify_on: Sequence[str] | None = None,
         deferrable: bool = True,
         log_pod_spec_on_failure: bool = False,
         **kwargs: Any,
@@ -67,6 +71,8 @@ class KubernetesStepOperator(KubernetesPodOperator):  # type: ignore[misc]  # un
         self.spec = dict(spec)
         self.pod_spec = dict(pod)
         self.gpu_classes = gpu_classes
+        self.notify = notify
+        self.notify_on = notify_on
         self.links: dict[str, str] = {}
         self.trigger_kwargs: dict[str, Any] = dict(self.trigger_kwargs or {})
         self._last: dict[str, Any] | None = None
@@ -198,7 +204,7 @@ class KubernetesStepOperator(KubernetesPodOperator):  # type: ignore[misc]  # un
     def _inner(self) -> StepOperator:
         """Return the step's own operator: it builds the request, and knows what an outcome becomes."""
         own = {"pipeline": self.dag_id, "timezone": getattr(self.dag.timezone, "name", None), **self.spec}
-        return operator_of(self.step)(task_id=self.task_id, **own)
+        return operator_of(self.step)(task_id=self.task_id, notify=self.notify, notify_on=self.notify_on, **own)
 
     def _request(self, context: Context) -> Request:
         from dataclasses import replace

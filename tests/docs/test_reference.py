@@ -28,7 +28,7 @@ def test_pages_are_up_to_date(reference):
 def test_every_meaning_has_its_key(reference):
     known = {f"expectations.{name}" for name in reference.KNOWN}
     known |= {f"defaults.{key}" for key in reference.TaskOptions.model_fields}
-    for path, model in reference.models():
+    for path, model in [*reference.models(), *reference.models("runs_on.kubernetes", reference.Pod)]:
         keys = [info.alias or name for name, info in model.model_fields.items()]
         known |= {f"{path}.{key}" if path else key for key in keys} | {f"{model.__name__}.{key}" for key in keys}
     assert set(reference.MEANINGS) <= known

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_mlops_provider.factory.config import FactoryConfig
+
 Errors = Callable[..., list[str]]
 
 FILE = """\
@@ -67,8 +69,12 @@ def train(text: str) -> str:
          "and not under [mlops] allowed_roots (empty)")),
         (ingest("sql: select 1, conn_id: shop"), ("4:38 data.ingest.visits.conn_id: connection 'shop' is not one of "
          "[mlops] allowed_connections (empty)")),
-        (train(SVC + ", runs_on: {kubernetes: {image: a}}"), ("7:49 training.train.runs_on.kubernetes: pods are not in "
-         "this version; write `local` or `{python: PATH}`")),
+        (train(SVC + ", runs_on: {kubernetes: {image: a}}"), ("7:69 training.train.runs_on.kubernetes.image: 'a' is "
+         "not under [mlops] allowed_images (empty)")),
+        (train(SVC + ", runs_on: {kubernetes: {image: a, gpu: h100, namespac: ml}}"), ("7:83 "
+         "training.train.runs_on.kubernetes: unknown key 'namespac'. Did you mean 'namespace'?")),
+        (train(SVC + ", runs_on: {kubernetes: {image: a, memory: 16 GB}}"), ("7:80 "
+         "training.train.runs_on.kubernetes.memory: a quantity of Kubernetes is wanted, such as 500m, 2 or 16Gi, not '16 GB'")),
         (train(SVC + ", runs_on: {python: /opt/x/bin/python}"), ("7:57 training.train.runs_on.python: interpreter "
          "'/opt/x/bin/python' is not one of [mlops] allowed_interpreters (empty)")),
         (ingest("files: 'in-{{ conn.shop.password }}.csv'"), ("4:21 data.ingest.visits.files: template "
@@ -235,3 +241,53 @@ def test_retraining_needs_rows_to_judge_by(errors: Errors) -> None:
         "churn.yaml:10:3 monitoring.retrain: a retrained model is judged on rows that it was not fitted"
     )
     assert errors(text.replace("monitoring:", "  evaluate: {holdout: 10d}\nmonitoring:")) == []
+
+
+POD = "runs_on: {kubernetes: {image: acme/train:1, namespace: ml, service_account: trainer, gpu: a100}}"
+
+
+def test_a_pod_names_what_airflows_people_allow(errors: Errors) -> None:
+    text = train(f"{SVC}, {POD}")
+    allowed = {
+        "allowed_images": ("acme/",),
+        "allowed_namespaces": ("ml",),
+        "allowed_service_accounts": ("trainer",),
+        "gpu_classes": '{"a100": {}}',
+        "lake": "s3://lake",
+    }
+
+    assert errors(text, **allowed) == []
+    for setting, key in (
+        ("allowed_images", "image"),
+        ("allowed_namespaces", "namespace"),
+        ("allowed_service_accounts", "service_account"),
+        ("gpu_classes", "gpu"),
+    ):
+        (said,) = errors(text, **{**allowed, setting: () if key != "gpu" else None})
+        assert f"training.train.runs_on.kubernetes.{key}: " in said
+        assert f"[mlops] {setting} (empty)" in said
+
+
+@pytest.mark.parametrize(
+    ("image", "prefix", "good"),
+    [
+        ("acme.io/train:1", "acme.io", True),
+        ("acme.io.example.com/train", "acme.io", False),
+        ("acme.io/train:1", "acme.io/train", True),
+        ("acme.io/trainer", "acme.io/train", False),
+        ("acme.io/train@sha256:ab", "acme.io/train", True),
+        ("train", "train", True),
+    ],
+)
+def test_an_image_is_under_a_prefix_by_whole_parts(image: str, prefix: str, good: bool) -> None:
+    assert FactoryConfig(allowed_images=(prefix,)).allows_image(image) is good
+
+
+def test_a_pod_sees_the_lake(errors: Errors) -> None:
+    text = train(SVC + ", runs_on: {kubernetes: {image: acme/a, volumes: {lake: {claim: lake, mount_path: /srv}}}}")
+    config = {"allowed_images": ("acme/",)}
+
+    assert errors(text, lake="s3://lake", **config) == []
+    assert errors(text, lake="/srv/lake", **config) == []
+    (said,) = errors(text, lake="/home/lake", **config)
+    assert "the pod does not see the lake '/home/lake': mount a volume at that path" in said

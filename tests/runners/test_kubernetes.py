@@ -136,7 +136,11 @@ def test_a_class_that_nobody_defined_is_named_with_those_that_are():
         made({"image": "i", "gpu": "h100"})
 
 
-@pytest.mark.parametrize("fault", [{"memory": "16 GB"}, {"gpus": 0}, {"colour": "red"}, {"image": ""}])
+def test_a_number_is_a_quantity_too():
+    assert (Pod(image="i", cpu=2).cpu, Pod(image="i", cpu=0.5).cpu) == ("2", "0.5")
+
+
+@pytest.mark.parametrize("fault", [{"cpu": True}, {"memory": "16 GB"}, {"gpus": 0}, {"colour": "red"}, {"image": ""}])
 def test_what_is_no_pod_is_refused(fault):
     with pytest.raises(ValidationError):
         Pod.model_validate({"image": "i"} | fault)
