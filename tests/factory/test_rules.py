@@ -74,7 +74,8 @@ def train(text: str) -> str:
         (train(SVC + ", runs_on: {kubernetes: {image: a, gpu: h100, namespac: ml}}"), ("7:83 "
          "training.train.runs_on.kubernetes: unknown key 'namespac'. Did you mean 'namespace'?")),
         (train(SVC + ", runs_on: {kubernetes: {image: a, memory: 16 GB}}"), ("7:80 "
-         "training.train.runs_on.kubernetes.memory: a quantity of Kubernetes is wanted, such as 500m, 2 or 16Gi, not '16 GB'")),
+         "training.train.runs_on.kubernetes.memory: a quantity of Kubernetes is wanted, such as 500m, 2 or 16Gi, "
+         "not '16 GB'")),
         (train(SVC + ", runs_on: {python: /opt/x/bin/python}"), ("7:57 training.train.runs_on.python: interpreter "
          "'/opt/x/bin/python' is not one of [mlops] allowed_interpreters (empty)")),
         (ingest("files: 'in-{{ conn.shop.password }}.csv'"), ("4:21 data.ingest.visits.files: template "
