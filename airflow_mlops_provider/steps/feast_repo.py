@@ -25,8 +25,6 @@ from airflow_mlops_provider.steps.lake import Lake
 
 __all__ = ["FeastRepo"]
 
-_ONLINE = "airflow_mlops_provider.steps.feast_online.WideSqliteOnlineStore"
-
 
 @dataclass(frozen=True, slots=True)
 class FeastRepo:
@@ -55,17 +53,6 @@ class FeastRepo:
     def project(self) -> str:
         """Feast's name for what one registry entry belongs to."""
         return str(self.config["project"])
-
-    @property
-    def online_path(self) -> str:
-        """The online store's file. Raises ConfigError if the store is not ours."""
-        online = self.config.get("online_store")
-        if not isinstance(online, dict) or online.get("type") != _ONLINE:
-            raise ConfigError(f"{self.path}/feature_store.yaml: online_store.type must be {_ONLINE}")
-        path = str(online.get("path"))
-        if "://" in path or not Path(path).is_absolute():
-            raise ConfigError(f"{self.path}/feature_store.yaml: online_store.path must be a local file, not {path}")
-        return path
 
     def digest(self) -> str:
         """Return the sha256 of the repository's files, its settings and Feast's version."""

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import duckdb
 from deltalake.exceptions import DeltaError
 
 from airflow_mlops_provider.contracts.materialize import FeatureView, MaterializeResult, MaterializeSpec
-from airflow_mlops_provider.exceptions import ConfigError, DataError
+from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.feast_repo import FeastRepo
-from airflow_mlops_provider.steps.feast_sqlite import EVENT_COLUMN, OnlineTable, connect, store_id
+from airflow_mlops_provider.steps.feast_sqlite import EVENT_COLUMN
 from airflow_mlops_provider.steps.feast_watermarks import Watermark, Watermarks
-from airflow_mlops_provider.steps.features import microseconds, register_view, row_order
+from airflow_mlops_provider.steps.features import register_view, row_order
 from airflow_mlops_provider.steps.lake import Lake
+from airflow_mlops_provider.steps.online import OnlineStore, online_store
 from airflow_mlops_provider.steps.sql import identifier
 
 __all__ = ["materialize"]
-
-_ROWS_A_CHUNK = 10_000
-_KEPT = {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE"}
-_KEPT |= {"VARCHAR", "BLOB"}
 
 
 def materialize(spec: MaterializeSpec, context: StepContext) -> MaterializeResult:
@@ -37,24 +32,22 @@ def materialize(spec: MaterializeSpec, context: StepContext) -> MaterializeResul
     """
     lake = context.lake(spec)
     repo = FeastRepo.read(Path(spec.bundle, spec.feature_repo), lake)
-    path = repo.online_path
     views = _chosen(repo.definitions(lake).views, spec.feature_views)
     watermarks = Watermarks(lake, repo.project)
     known = watermarks.load()
     rows: dict[str, int] = {}
     marks: list[Watermark] = []
-    with closing(connect(path)) as online, duckdb.connect(config={"memory_limit": "2GB"}) as con:
-        store = store_id(online)
+    with closing(online_store(repo)) as online, duckdb.connect(config={"memory_limit": "2GB"}) as con:
         for view in views:
             last = known.get(view.name)
             mark = Watermark(
-                view.name, view.model_dump_json(), store, lake.require(view.table).version(), spec.batch.end
+                view.name, view.model_dump_json(), online.id, lake.require(view.table).version(), spec.batch.end
             )
             last = last if last is not None and last.same_place(mark) else None
             if last is not None:
                 mark = mark.not_before(last)
             marks.append(mark)
-            rows[view.name] = 0 if mark == last else _write(con, online, lake, repo.project, view, mark, last, context)
+            rows[view.name] = 0 if mark == last else _write(con, online, lake, view, mark, last, context)
             context.say(f"{view.name}: {rows[view.name]} rows", len(rows) / len(views))
     watermarks.advance(marks)
     return MaterializeResult(
@@ -75,31 +68,29 @@ def _chosen(views: Sequence[FeatureView], names: Sequence[str]) -> list[FeatureV
 
 def _write(
     con: duckdb.DuckDBPyConnection,
-    online: sqlite3.Connection,
+    online: OnlineStore,
     lake: Lake,
-    project: str,
     view: FeatureView,
     mark: Watermark,
     last: Watermark | None,
     context: StepContext,
 ) -> int:
-    changed = _newest(con, lake, view, mark)
+    changed = _newest(con, online, lake, view, mark)
     if last is not None:
         try:
-            con.execute(f"create or replace temp table changed as {changed} except {_newest(con, lake, view, last)}")
+            con.execute(
+                f"create or replace temp table changed as {changed} except {_newest(con, online, lake, view, last)}"
+            )
         except (DeltaError, duckdb.IOException) as exc:
             # Vacuum took what the watermark refers to. All rows again is right, and only slower.
             context.say(f"{view.name}: version {last.version} of {view.table} is gone, writing all entities: {exc}")
             last = None
     if last is None:
         con.execute(f"create or replace temp table changed as {changed}")
-    table = OnlineTable(project, view.name, tuple(sorted(view.join_keys)), view.features)
-    table.create(online)
-    columns = ", ".join(map(identifier, (*table.keys, *table.features, EVENT_COLUMN)))
-    return table.write(online, _chunks(con.execute(f"select {columns} from changed")))
+    return online.write(view, con.table("changed"))
 
 
-def _newest(con: duckdb.DuckDBPyConnection, lake: Lake, view: FeatureView, mark: Watermark) -> str:
+def _newest(con: duckdb.DuckDBPyConnection, online: OnlineStore, lake: Lake, view: FeatureView, mark: Watermark) -> str:
     """Return SQL for each entity's newest row that was known at the watermark, in the online store's types."""
     table = register_view(con, view, lake, mark.version)
     moment, row = row_order(con, view, table)
@@ -108,7 +99,8 @@ def _newest(con: duckdb.DuckDBPyConnection, lake: Lake, view: FeatureView, mark:
     keys = [*map(identifier, view.join_keys)]
     end = round(mark.end.timestamp() * 1e6)
     plain = [
-        f"{_plain(f'newest.content.{identifier(f)}', kinds[f], view.name)} as {identifier(f)}" for f in view.features
+        f"{online.column(f'newest.content.{identifier(f)}', kinds[f], view.name)} as {identifier(f)}"
+        for f in view.features
     ]
     return (
         f"select {', '.join([*keys, *plain])}, newest.moment as {EVENT_COLUMN} from ("
@@ -116,18 +108,3 @@ def _newest(con: duckdb.DuckDBPyConnection, lake: Lake, view: FeatureView, mark:
         f"from {identifier(table)} where {moment} <= {end} and {' and '.join(f'{key} is not null' for key in keys)} "
         f"group by all)"
     )
-
-
-def _plain(column: str, kind: str, view: str) -> str:
-    if kind in _KEPT:
-        return column
-    if kind.startswith("DECIMAL"):
-        return f"{column}::double"
-    if kind.startswith("TIMESTAMP") or kind == "DATE":
-        return f"{microseconds(column, kind)} // 1000000"
-    raise DataError(f"feature view {view!r}: {column} is {kind}, which this online store does not keep")
-
-
-def _chunks(cursor: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]:
-    while rows := cursor.fetchmany(_ROWS_A_CHUNK):
-        yield rows

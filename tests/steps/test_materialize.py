@@ -20,6 +20,7 @@ from airflow_mlops_provider.steps.feast_sqlite import OnlineTable, connect
 from airflow_mlops_provider.steps.feast_watermarks import Watermarks
 from airflow_mlops_provider.steps.features import load_service
 from airflow_mlops_provider.steps.materialize import materialize
+from airflow_mlops_provider.steps.online import _place
 
 # Feast's own imports and its use of pydantic and typing warn.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -253,6 +254,61 @@ def test_read_back_through_feast(run, write, lake, repo, monkeypatch):
     assert found == {"carrier": ["UA", "AA", "ZZ"], "late": [None, 0.1, None]}
 
 
+@pytest.fixture
+def feasts_own(repo):
+    """Let the repository name a store of Feast's own."""
+    file = repo / "feature_store.yaml"
+    wide = "airflow_mlops_provider.steps.feast_online.WideSqliteOnlineStore"
+    file.write_text(file.read_text().replace(wide, "sqlite").replace("online.db", "feasts.db"))
+
+
+@pytest.fixture
+def served(lake, repo, monkeypatch):
+    """Return what Feast serves of `rates`."""
+    from feast import FeatureStore
+
+    monkeypatch.setenv("MLOPS_LAKE", lake.root)
+
+    def served(*carriers: str) -> list[float | None]:
+        store = FeatureStore(str(repo))
+        rows = [{"carrier": carrier} for carrier in carriers]
+        return store.get_online_features(features=["rates:late"], entity_rows=rows).to_dict()["late"]
+
+    return served
+
+
+@pytest.mark.usefixtures("feasts_own")
+def test_any_store_of_feasts_is_written_and_an_old_interval_leaves_it(run, write, served):
+    write("a", ("AA", 1, 0.1), ("UA", 1, 0.5), ("DL", 1, None))
+    write("b", ("AA", 31, 0.3))
+    assert run(APRIL).rows == {"rates": 3}
+    assert served("AA", "UA", "DL") == [0.1, 0.5, None]
+    assert run(MAY).rows == {"rates": 1}
+    assert (run(APRIL).rows, run(MAY).rows) == ({"rates": 0}, {"rates": 0})
+    assert served("AA", "UA", "DL") == [0.3, 0.5, None]
+
+
+def test_another_store_is_filled_from_the_start(run, write, repo, served, request):
+    write("a", ("AA", 1, 0.1))
+    assert run(APRIL).rows == {"rates": 1}
+    request.getfixturevalue("feasts_own")
+    assert run(APRIL).rows == {"rates": 1}
+    assert served("AA") == [0.1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"connection_string": "a:6379,password=x"}, {"connection_string": "a:6379,password=y"}, True),
+        ({"connection_string": "a:6379"}, {"connection_string": "b:6379"}, False),
+        ({"host": "a", "password": "x"}, {"host": "a", "password": "y"}, True),
+        ({"host": "a", "db_schema": "x"}, {"host": "a", "db_schema": "y"}, False),
+    ],
+)
+def test_a_store_is_known_by_its_place_and_not_by_what_opens_it(one, other, same):
+    assert (_place({"type": "redis", **one}) == _place({"type": "redis", **other})) is same
+
+
 def test_values_of_other_types(run, lake, repo, monkeypatch):
     from feast import FeatureStore
 
@@ -291,8 +347,13 @@ def test_a_table_that_is_not_there(run):
     ("file", "old", "new", "text"),
     [
         ("feature_store.yaml", "project: p", "projekt: p", "names no project"),
-        ("feature_store.yaml", "feast_online.Wide", "feast_online.Other", "online_store.type must be"),
-        ("feature_store.yaml", "path: ${MLOPS_LAKE}/", "path: s3://b/", "online_store.path must be a local file"),
+        ("feature_store.yaml", "feast_online.Wide", "feast_online.Other", "Could not import class"),
+        (
+            "feature_store.yaml",
+            "path: ${MLOPS_LAKE}/",
+            "path: s3://b/",
+            "is not a local file; name an online store that you run",
+        ),
         ("feature_store.yaml", "project: p", "project: [", "while parsing"),
         ("feature_store.yaml", "project: p", "project: p q", "(?s)Feast refuses the repository: .*alphanumerical"),
         ("definitions.py", "Float64, String", "Float65, String", "Feast refuses the repository: cannot import name"),
