@@ -32,7 +32,7 @@ NEW = "<new>"
 _EDGE_ROWS = 200_000
 
 # So many values are read once and kept (400 MB as numbers); of more, each column is read by itself.
-_KEPT_VALUES = 50_000_000
+_KEPT_VALUES = 5_000_000
 _KEPT, _SAMPLE = "_profile_rows", "_profile_sample"
 
 # {(day, or None without one; bin or level, or None for null): (rows, sum of values)}
