@@ -40,17 +40,14 @@ class Step:
         return _load(self.run_path)  # type: ignore[no-any-return]  # named in this table
 
 
-# Steps whose contract stands in another noun's module.
-_MODULES = {"rollback": "rollback", "drift": "drift", "performance": "performance"}
-
-
-def _ours(name: str, module: str, stem: str, *extras: str) -> Step:
+def _ours(name: str, contract: str, stem: str, *extras: str, module: str | None = None) -> Step:
+    """Return a step of this package; `module` where its function does not lie in its contract's module."""
     base = "airflow_mlops_provider"
     return Step(
         name,
-        f"{base}.contracts.{module}:{stem}Spec",
-        f"{base}.contracts.{module}:{stem}Result",
-        f"{base}.steps.{_MODULES.get(name, module)}:{name}",
+        f"{base}.contracts.{contract}:{stem}Spec",
+        f"{base}.contracts.{contract}:{stem}Result",
+        f"{base}.steps.{module or contract}:{name}",
         extras,
     )
 
@@ -66,10 +63,10 @@ STEPS: dict[str, Step] = {
         _ours("evaluate", "evaluate", "Evaluate", "lake", "mlflow"),
         _ours("register", "promote", "Register", "mlflow"),
         _ours("promote", "promote", "Promote", "lake", "mlflow"),
-        _ours("rollback", "promote", "Rollback", "lake", "mlflow"),
+        _ours("rollback", "promote", "Rollback", "lake", "mlflow", module="rollback"),
         _ours("score", "score", "Score", "lake", "mlflow"),
-        _ours("drift", "monitor", "Drift", "lake"),
-        _ours("performance", "monitor", "Performance", "lake"),
+        _ours("drift", "monitor", "Drift", "lake", module="drift"),
+        _ours("performance", "monitor", "Performance", "lake", module="performance"),
         _ours("decide", "decide", "Decide", "lake"),
         _ours("adopt", "adopt", "Adopt", "lake", "mlflow"),
         _ours("maintain", "maintain", "Maintain", "lake"),
