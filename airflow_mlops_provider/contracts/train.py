@@ -9,7 +9,10 @@ from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from airflow_mlops_provider.contracts.base import Contract, StepSpec
 
-__all__ = ["TrainResult", "TrainSpec", "Trained", "TrainingDataset"]
+__all__ = ["ESTIMATOR_LIBRARIES", "TrainResult", "TrainSpec", "Trained", "TrainingDataset"]
+
+# Packages whose estimators may be named in place of a function.
+ESTIMATOR_LIBRARIES = ("sklearn", "xgboost", "lightgbm")
 
 
 class TrainingDataset(Contract):
@@ -32,7 +35,7 @@ class TrainSpec(StepSpec):
     model: str
     dataset: TrainingDataset
     python_callable: str | None = None
-    estimator: str | None = Field(None, description="a scikit-learn estimator by its dotted name")
+    estimator: str | None = Field(None, description="dotted name of scikit-learn's, XGBoost's or LightGBM's")
     parameters: dict[str, Any] = Field({}, description="any JSON: the trainer's own parameters")
     holdout: timedelta | None = None
     refit: bool = False

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_mlops_provider.contracts.base import DatasetRef
 from airflow_mlops_provider.contracts.pod import Pod
+from airflow_mlops_provider.contracts.train import ESTIMATOR_LIBRARIES
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.cron import cron_fault
 from airflow_mlops_provider.factory.errors import KeyPath
@@ -85,7 +86,7 @@ def _trainer(training: Training, config: FactoryConfig, files: Files) -> Iterato
     at = ("training", "train")
     function, estimator = training.train.python_callable, training.train.estimator
     yield from _function((*at, "python_callable"), function, config, files, "{name}(data, params)")
-    if estimator and not estimator.startswith("sklearn."):
+    if estimator and estimator.partition(".")[0] not in ESTIMATOR_LIBRARIES:
         yield from _function((*at, "estimator"), estimator, config, files)
 
 

@@ -20,7 +20,7 @@ class TrainOperator(StepOperator):
     :param dataset: entities, target and how features are joined: `{"entities": "labels", "target": "is_late"}`
         (templated)
     :param python_callable: `module.function(data, params)` of the bundle, or give `estimator` (templated)
-    :param estimator: dotted name of a scikit-learn estimator (templated)
+    :param estimator: dotted name of an estimator of scikit-learn, XGBoost or LightGBM (templated)
     :param parameters: the trainer's own (templated)
     :param holdout: the newest stretch that is kept for `EvaluateOperator` (templated)
     :param refit: fit once more on all rows, for what is registered

@@ -12,19 +12,13 @@ import os
 import signal
 import sys
 import threading
-from functools import partial
-from types import FrameType
 from typing import IO, Literal, NoReturn
 
 from airflow_mlops_provider.contracts.protocol import EXIT_CODES, Message, Outcome
-from airflow_mlops_provider.runners.base import fault
 from airflow_mlops_provider.runners.execute import answer
+from airflow_mlops_provider.runners.stopping import until_stopped
 
 __all__ = ["Channel", "main"]
-
-
-class _StoppedError(BaseException):
-    """SIGTERM came. Not an Exception: a step's own handlers must not take it for a fault."""
 
 
 class Channel(logging.Handler):
@@ -77,25 +71,7 @@ def main(arguments: list[str]) -> None:
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]  # both are text files here
     channel = Channel(channel_fd)
     logging.basicConfig(level=logging.INFO, handlers=[channel], format="%(message)s")
-    channel.outcome(_answered(channel))
-
-
-def _answered(channel: Channel) -> Outcome:
-    try:
-        signal.signal(signal.SIGTERM, partial(_stop, os.getpid()))
-        outcome = answer(sys.stdin.readline(), channel.message)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    except _StoppedError:
-        return fault("transient", "stopped by SIGTERM before the step ended; a retry resumes it")
-    return outcome
-
-
-def _stop(worker: int, signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # a handler's form
-    if os.getpid() != worker:
-        # A forked helper (multiprocessing) inherited this; it ends by SIGTERM as any process does.
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
-    raise _StoppedError
+    channel.outcome(until_stopped(lambda: answer(sys.stdin.readline(), channel.message)))
 
 
 def _die_with_parent(lifeline: int) -> None:

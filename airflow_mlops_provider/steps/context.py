@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.contracts.base import StepSpec
 from airflow_mlops_provider.contracts.protocol import Message
 from airflow_mlops_provider.exceptions import ConfigError, DataError
+from airflow_mlops_provider.steps.checkpoint import Checkpoint
 from airflow_mlops_provider.steps.lake import Lake
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-__all__ = ["StepContext", "load_function"]
+__all__ = ["StepContext", "TrainingContext", "load_function"]
 
 
 def _show(message: Message) -> None:
@@ -89,6 +92,58 @@ class StepContext:
     def tracking_uri(self) -> str:
         """MLflow's address: the `host` of connection `mlflow_default`."""
         return str(self.connection("mlflow_default")["host"])
+
+
+class _Pace:
+    """How long an epoch takes, by those that were told."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def left_s(self, epoch: int, of: int) -> float | None:
+        """Return the seconds until epoch `of` ends; None at the first one told, which says nothing yet."""
+        now = time.monotonic()
+        self._first = self._first or (epoch, now)
+        done = epoch - self._first[0]
+        return (now - self._first[1]) / done * (of - epoch) if done > 0 else None
+
+
+def _unrecorded(metrics: Mapping[str, float], step: int | None) -> None:
+    """Record nowhere: a function that is tried out has no run."""
+
+
+@dataclass(frozen=True)
+class TrainingContext(StepContext):
+    """The context of a training function: a parameter of that name gets it.
+
+    To try a function by hand: `TrainingContext("try", checkpoint=Checkpoint(Lake("lake"), "try"))`. `record` takes
+    metrics and their step; in a training they go to its MLflow run.
+    """
+
+    checkpoint: Checkpoint = field(kw_only=True)
+    record: Callable[[Mapping[str, float], int | None], None] = field(default=_unrecorded, kw_only=True, repr=False)
+    _pace: _Pace = field(default_factory=_Pace, init=False, repr=False)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether SIGTERM came: `checkpoint.save` now, which then ends the function.
+
+        A function that looks at this is not ended by SIGTERM elsewhere, so look more often than the grace period.
+        """
+        return self.checkpoint.stop.came()
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Record a metric in the training's MLflow run."""
+        self.record({name: float(value)}, step)
+
+    def progress(self, epoch: int, of: int, **metrics: float) -> None:
+        """Tell that `epoch` of 1 to `of` is done: a line with the time left, and the metrics in MLflow at that step."""
+        left = self._pace.left_s(epoch, of)
+        parts = [f"epoch {epoch}/{of}", *(f"{name} {float(value):.4g}" for name, value in metrics.items())]
+        parts += [] if left is None else [f"{timedelta(seconds=round(left))} left"]
+        self.say(", ".join(parts), progress=epoch / of)
+        if metrics:
+            self.record({name: float(value) for name, value in metrics.items()}, epoch)
 
 
 def load_function(dotted: str, bundle: str) -> Callable[..., Any]:

@@ -16,8 +16,10 @@ import numpy as np
 
 from airflow_mlops_provider.contracts.base import Contract
 from airflow_mlops_provider.contracts.profile import Profile
+from airflow_mlops_provider.contracts.train import ESTIMATOR_LIBRARIES
 from airflow_mlops_provider.exceptions import DataError, MissingExtraError
 from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.sql import filter_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +41,7 @@ __all__ = [
 PROFILE_FILE = "reference_profile.json"
 _RESULT_FILE = "result.json"
 _RUN_KEY = "mlops.run_key"
+_RESULT_TAG = "mlops.result"
 _BY_ID = "models:/"
 # MLflow's types that are narrower than the float64 of `frame`.
 _SIGNED = {"long": "int64", "integer": "int32", "boolean": "bool", "float": "float32"}
@@ -77,9 +80,9 @@ def find_result(client: MlflowClient, experiment: str, run_key: str) -> dict[str
     found = client.get_experiment_by_name(experiment)
     if found is None:
         return None
-    quoted = run_key.replace("'", "\\'")
+    done = f"tags.`{_RESULT_TAG}` = '{_RESULT_FILE}' and attributes.status = 'FINISHED'"
     runs = client.search_runs(
-        [found.experiment_id], f"tags.`{_RUN_KEY}` = '{quoted}' and attributes.status = 'FINISHED'", max_results=1
+        [found.experiment_id], f"tags.`{_RUN_KEY}` = {filter_value(run_key)} and {done}", max_results=1
     )
     if not runs:
         return None
@@ -88,10 +91,10 @@ def find_result(client: MlflowClient, experiment: str, run_key: str) -> dict[str
         return json.loads(Path(path).read_text())  # type: ignore[no-any-return]  # our own file
 
 
-def store_result(client: MlflowClient, run_id: str, run_key: str, result: Contract) -> None:
-    """Store what a finished run gave, for `find_result`."""
+def store_result(client: MlflowClient, run_id: str, result: Contract) -> None:
+    """Store what the finished run of a run key gave, for `find_result`."""
     client.log_text(run_id, result.model_dump_json(indent=1), _RESULT_FILE)
-    client.set_tag(run_id, _RUN_KEY, run_key)
+    client.set_tag(run_id, _RESULT_TAG, _RESULT_FILE)
 
 
 def log(
@@ -113,7 +116,7 @@ def log(
 
     output = predict(model, example)
     signature = infer_signature(example, output)
-    pinned = [*requirements] or installed("scikit-learn", "pandas", "numpy", "cloudpickle")
+    pinned = [*requirements] or installed("scikit-learn", "pandas", "numpy", "cloudpickle", *_libraries(model))
     common = {"name": "model", "signature": signature, "pip_requirements": pinned, "metadata": dict(metadata)}
     if isinstance(model, mlflow.pyfunc.PythonModel):
         info = mlflow.pyfunc.log_model(python_model=model, **common)
@@ -230,6 +233,16 @@ def installed(*names: str) -> list[str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _libraries(model: Any) -> list[str]:
+    """Return the distributions beside scikit-learn's that a model, or a step of its pipeline, comes from."""
+    from sklearn.pipeline import Pipeline
+
+    parts = [model, *(part for _, part in model.steps)] if isinstance(model, Pipeline) else [model]
+    packages = {type(part).__module__.partition(".")[0] for part in parts}
+    # The second name is the same package without its parts for a GPU.
+    return [name for package in ESTIMATOR_LIBRARIES if package in packages for name in (package, f"{package}-cpu")]
 
 
 def _is_sklearn(model: Any) -> bool:

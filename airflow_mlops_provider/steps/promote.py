@@ -17,6 +17,7 @@ from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.history import Monitoring
 from airflow_mlops_provider.steps.promotions import PromotionLedger
+from airflow_mlops_provider.steps.sql import filter_value
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -204,8 +205,7 @@ def _version(client: MlflowClient, model: str, uri: str, run_id: str | None, run
     except MlflowException as exc:
         if exc.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    quoted = model.replace("'", "\\'")
-    for found in client.search_model_versions(f"name = '{quoted}'"):
+    for found in client.search_model_versions(f"name = {filter_value(model)}"):
         if found.tags.get(_RUN_KEY) == run_key and found.source == uri:
             return str(found.version)
     model_id = uri.removeprefix("models:/") if uri.startswith("models:/m-") else None

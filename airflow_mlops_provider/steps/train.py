@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import random
-from collections.abc import Callable
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from airflow_mlops_provider.contracts.protocol import Message
 from airflow_mlops_provider.contracts.train import TrainResult, TrainSpec
 from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps import models
-from airflow_mlops_provider.steps.context import StepContext, load_function
+from airflow_mlops_provider.steps.checkpoint import Checkpoint, clear
+from airflow_mlops_provider.steps.context import StepContext, TrainingContext, load_function
+from airflow_mlops_provider.steps.estimators import estimator
 from airflow_mlops_provider.steps.history import DecisionLedger
 from airflow_mlops_provider.steps.metrics import estimate
 from airflow_mlops_provider.steps.profile import build_profile
+from airflow_mlops_provider.steps.runs import MODEL_URI, data_tags, find_run, fitted, pinned, running
 from airflow_mlops_provider.steps.sql import identifier
 from airflow_mlops_provider.steps.training_data import LabelledSet, TrainingData
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
     from airflow_mlops_provider.contracts.profile import Profile
 
@@ -35,31 +40,41 @@ __all__ = ["PREDICTION", "train"]
 # The profile's name for the model's own output.
 PREDICTION = "prediction"
 _EXAMPLE_ROWS = 1000
-Trainer = Callable[[TrainingData, dict[str, Any]], Any]
+_JUDGED, _REFIT = "judged", "refit"
+_CODE = "mlops.code"
+Trainer = Callable[[TrainingData, dict[str, Any], TrainingContext], Any]
 
 
 def train(spec: TrainSpec, context: StepContext) -> TrainResult:
     """Fit on the rows before the holdout, and with `refit` once more on all of them.
 
-    A finished run with the same run key is returned as it is. Same inputs and seed give the same
-    predictions. Raises DataError if there are no rows on either side of the holdout.
+    A finished run with the same run key is returned as it is; one that was cut off is gone on with, on the same
+    data, from the trainer's own checkpoint where it kept one. Same inputs and seed give the same predictions.
+    Raises DataError if there are no rows on either side of the holdout, TransientError if SIGTERM ended it.
     """
     client = models.connect(context)
     experiment = spec.experiment or spec.model
     found = models.find_result(client, experiment, context.run_key)
     if found is not None:
         context.say(f"run {found['run_id']} of an earlier try is finished: taken as it is")
-        return TrainResult.model_validate(found)
-    return _Training(spec, context, client, experiment).run()
+        result = TrainResult.model_validate(found)
+    else:
+        result = _Training(spec, context, client, models.experiment(context, client, experiment)).run()
+    clear(context.lake(spec), context.run_key)
+    return result
 
 
 class _Training:
-    """One call of `train`: the rows, the trainer and the runs that it makes."""
+    """One call of `train`: the rows, the trainer and the runs that it makes or goes on with."""
 
-    def __init__(self, spec: TrainSpec, context: StepContext, client: MlflowClient, experiment: str) -> None:
-        self.spec, self.context, self.client, self.experiment = spec, context, client, experiment
-        self.trainer = _trainer(spec, context)
-        self.rows = LabelledSet(context.lake(spec), spec.dataset, until=spec.until or _decided(spec, context))
+    def __init__(self, spec: TrainSpec, context: StepContext, client: MlflowClient, experiment_id: str) -> None:
+        self.spec, self.context, self.client, self.experiment_id = spec, context, client, experiment_id
+        self.trainer = _trainer(spec)
+        # Where the files lie and what is installed with the model does not change the fit.
+        self.work = _digest(spec.model_dump_json(exclude={"bundle", "lake", "requirements"}, exclude_defaults=True))
+        until, versions = pinned(self._earlier(_JUDGED))
+        until = until or spec.until or _decided(spec, context)
+        self.rows = LabelledSet(context.lake(spec), spec.dataset, until=until, versions=versions)
 
     def run(self) -> TrainResult:
         first, last, count = self.rows.bounds()
@@ -91,34 +106,80 @@ class _Training:
             holdout_start=cut,
             until=self.rows.until.id,
             versions=self.rows.versions,
-            experiment_id=models.experiment(self.context, self.client, self.experiment),
+            experiment_id=self.experiment_id,
         )
-        models.store_result(self.client, run_id, self.context.run_key, result)
+        models.store_result(self.client, run_id, result)
         return result
 
     def _fit(self, data: TrainingData, view: str, judged: str | None) -> tuple[str, str]:
+        part = _REFIT if judged else _JUDGED
+        earlier = self._earlier(part)
+        done = fitted(earlier)
+        if earlier is not None and done is not None:
+            self.context.say(f"run {earlier.info.run_id} of an earlier try has its model: taken as it is")
+            return earlier.info.run_id, done
+        if earlier is not None:
+            self._say_continued(earlier)
+        with running(
+            earlier,
+            self.experiment_id,
+            f"{self.rows.until.id}{' refit' if judged else ''}",
+            run_key=self.context.run_key,
+            part=part,
+            work=self.work,
+            tags=self._tags(judged),
+        ) as run:
+            uri = self._logged(self._trained(data, part, run.info.run_id), data, view)
+            self.client.set_tag(run.info.run_id, MODEL_URI, uri)
+            return run.info.run_id, uri
+
+    def _trained(self, data: TrainingData, part: str, run_id: str) -> Any:
+        spec = self.spec
+        _seed(spec.seed)
+        context = self._training_context(part, run_id)
+        with context.checkpoint.until_stopped():
+            model = self.trainer(data, dict(spec.parameters), context)
+        if not hasattr(model, "predict"):
+            raise DataError(f"the trainer returned a {type(model).__name__}, which has no predict")
+        return model
+
+    def _training_context(self, part: str, run_id: str) -> TrainingContext:
+        import mlflow
+
+        def record(metrics: Mapping[str, float], step: int | None) -> None:
+            mlflow.log_metrics(dict(metrics), step=step, run_id=run_id)
+
+        given = self.context
+        lake = given.lake(self.spec)
+        made_from = _digest(f"{self.work} {self.rows.until.id} {sorted(self.rows.versions.items())}")
+        checkpoint = Checkpoint(lake, given.run_key, part=part, work=made_from, emit=given.emit)
+        return TrainingContext(
+            given.run_key, given.connections, given.emit, self.spec.seed, checkpoint=checkpoint, record=record
+        )
+
+    def _logged(self, model: Any, data: TrainingData, view: str) -> str:
         import mlflow
 
         spec = self.spec
-        mlflow.set_experiment(experiment_id=models.experiment(self.context, self.client, self.experiment))
-        with mlflow.start_run(run_name=f"{self.rows.until.id}{' refit' if judged else ''}") as run:
-            _seed(spec.seed)
-            model = self.trainer(data, dict(spec.parameters))
-            if not hasattr(model, "predict"):
-                raise DataError(f"the trainer returned a {type(model).__name__}, which has no predict")
-            predictions = models.predict(model, data.X)
-            mlflow.log_params({**spec.parameters, "seed": spec.seed, "rows": len(data.y)})
-            mlflow.set_tags(self._tags(judged))
-            self._log_metrics(model, data)
-            uri = models.log(
-                model,
-                data.X.head(_EXAMPLE_ROWS),
-                client=self.client,
-                profile=self._profile(view, predictions),
-                metadata={"pipeline": spec.pipeline, "until": self.rows.until.id, "features": self.rows.features},
-                requirements=spec.requirements,
-            )
-            return run.info.run_id, uri
+        predictions = models.predict(model, data.X)
+        mlflow.log_params({**spec.parameters, "seed": spec.seed, "rows": len(data.y)})
+        self._log_metrics(model, data)
+        return models.log(
+            model,
+            data.X.head(_EXAMPLE_ROWS),
+            client=self.client,
+            profile=self._profile(view, predictions),
+            metadata={"pipeline": spec.pipeline, "until": self.rows.until.id, "features": self.rows.features},
+            requirements=spec.requirements,
+        )
+
+    def _earlier(self, part: str) -> Run | None:
+        return find_run(self.client, self.experiment_id, self.context.run_key, part, self.work)
+
+    def _say_continued(self, earlier: Run) -> None:
+        self.context.say(f"going on in run {earlier.info.run_id} of an earlier try")
+        if earlier.data.tags.get(_CODE) != _code_version(self.trainer):
+            self.context.emit(Message("the trainer's file is another than in that try", level="warning"))
 
     def _log_metrics(self, model: Any, data: TrainingData) -> None:
         import mlflow
@@ -134,9 +195,8 @@ class _Training:
     def _tags(self, judged: str | None) -> dict[str, str]:
         tags = {
             "mlops.pipeline": self.spec.pipeline,
-            "mlops.until": self.rows.until.id,
-            "mlops.code": _code_version(self.trainer),
-            **{f"mlops.version.{table}": str(number) for table, number in self.rows.versions.items()},
+            _CODE: _code_version(self.trainer),
+            **data_tags(self.rows.until.id, self.rows.versions),
         }
         return tags | ({"mlops.judged_run": judged} if judged else {})
 
@@ -164,47 +224,19 @@ def _decided(spec: TrainSpec, context: StepContext) -> str | None:
     return next((d.batch for d in known if d.id == spec.decision), None)
 
 
-def _trainer(spec: TrainSpec, context: StepContext) -> Trainer:
-    if spec.python_callable:
-        function = load_function(spec.python_callable, spec.bundle)
-        if "context" in inspect.signature(function).parameters:
-            seeded = replace(context, seed=spec.seed)
-            return lambda data, parameters: function(data, parameters, context=seeded)
-        return function
-    return _estimator(str(spec.estimator), spec.seed)
+def _trainer(spec: TrainSpec) -> Trainer:
+    function = (
+        load_function(spec.python_callable, spec.bundle)
+        if spec.python_callable
+        else estimator(str(spec.estimator), spec.seed)
+    )
+    takes_context = "context" in inspect.signature(function).parameters
 
+    @wraps(function)
+    def called(data: TrainingData, parameters: dict[str, Any], context: TrainingContext) -> Any:
+        return function(data, parameters, **({"context": context} if takes_context else {}))
 
-def _estimator(dotted: str, seed: int) -> Trainer:
-    """Return a trainer around a scikit-learn estimator, text columns one-hot encoded, nulls imputed."""
-    module, _, name = dotted.rpartition(".")
-    if not module.startswith("sklearn."):
-        raise DataError(f"estimator {dotted!r} is not scikit-learn's; give a python_callable for any other model")
-    try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as exc:
-        raise DataError(f"estimator {dotted!r}: {exc}") from exc
-    from sklearn.base import BaseEstimator
-
-    # scikit-learn's modules hold functions too that start a process or fetch an address.
-    if not (isinstance(kind, type) and issubclass(kind, BaseEstimator)):
-        raise DataError(f"{dotted!r} is no scikit-learn estimator")
-
-    def fit(data: TrainingData, parameters: dict[str, Any]) -> Any:
-        from sklearn.compose import make_column_selector, make_column_transformer
-        from sklearn.impute import SimpleImputer
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import OneHotEncoder
-
-        seeded = {"random_state": seed} if "random_state" in inspect.signature(kind).parameters else {}
-        numbers = SimpleImputer(strategy="median", keep_empty_features=True)
-        texts = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=100, sparse_output=False)
-        columns = make_column_transformer(
-            (numbers, make_column_selector(dtype_include="number")),
-            (texts, make_column_selector(dtype_include=object)),
-        )
-        return make_pipeline(columns, kind(**{**seeded, **parameters})).fit(data.X, data.y)
-
-    return fit
+    return called
 
 
 def _check_sides(data: TrainingData, valid: TrainingData | None, first: datetime | None, cut: datetime | None) -> None:
@@ -221,6 +253,12 @@ def _is_binary(y: np.ndarray) -> bool:
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # the user's libraries draw from the global generator
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)  # of every device
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _code_version(trainer: Trainer) -> str:

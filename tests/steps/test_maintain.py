@@ -6,17 +6,18 @@ import os
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from airflow_mlops_provider.contracts.maintain import MaintainSpec
+from airflow_mlops_provider.runners.bundle import fetch, ship
 from airflow_mlops_provider.steps.batches import BatchLedger
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.lake import Lake
-from airflow_mlops_provider.steps.maintain import maintain
+from airflow_mlops_provider.steps.maintain import _drop, maintain
 from tests.steps.flow import batch
 
 MONTH_S = 30 * 24 * 3600
@@ -133,6 +134,40 @@ def test_a_staged_batch_goes_once_it_was_accepted_long_enough(world):
     assert {m: world.lake.get(path) for m, path in staged.items()} == {1: None, 2: b"rows"}
 
 
+def test_what_went_to_pods_and_came_from_them_goes_when_it_is_old(world):
+    days = {"_code/old.zip": 40, "_outcomes/old.json": 40, "_code/young.zip": 2, "_outcomes/young.json": 20}
+    local = "_outcomes/p/local__1/train.json"  # of a run without Airflow, which goes on from there
+    days[local] = 40
+    for name, age in days.items():
+        path = f"{world.lake.root}/{name}"
+        world.lake.put(path, b"x")
+        os.utime(path, (time.time() - age * 24 * 3600,) * 2)
+    there = lambda: {name for name in days if world.lake.get(f"{world.lake.root}/{name}")}  # noqa: E731
+    assert world.maintain().files_removed == 2
+    assert there() == {"_code/young.zip", "_outcomes/young.json", local}
+    # A bundle in use is written again only after a day, and its pod may wait for a node.
+    world.maintain(keep=timedelta(0))
+    assert there() == {"_code/young.zip", local}
+
+
+@pytest.mark.slow
+def test_a_bundle_in_a_bucket_is_written_once_and_goes_too(s3, bucket, tmp_path):
+    (tmp_path / "pipeline.yaml").write_text("pipeline: p\n")
+    root = f"s3://{bucket[1]}/lake"
+    lake = Lake(root, s3)
+    code = ship(root, tmp_path, s3)
+    written = lake.filesystem(f"{root}/{code['path']}")
+    modified = written[0].modified(written[1])
+    assert ship(root, tmp_path, s3) == code
+    assert written[0].modified(written[1]) == modified
+    fetch(root, code, tmp_path / "out", s3)
+    assert (tmp_path / "out" / "pipeline.yaml").read_text() == "pipeline: p\n"
+    for folder in ("_code", "_outcomes"):
+        assert _drop(lake, folder, timedelta(days=1), datetime.now(UTC)) == 0
+    assert _drop(lake, "_code", timedelta(0), datetime.now(UTC)) == 1
+    assert lake.get(f"{root}/{code['path']}") is None
+
+
 def test_once_a_week_is_enough(world):
     world.write(1)
     assert world.maintain(every=timedelta(days=7)).tables == ("t",)
@@ -165,3 +200,12 @@ def test_a_writer_beside_it_loses_nothing(world):
             rounds += 1
     assert (writer.returncode, rounds > 1) == (0, True)
     assert sorted(Lake(world.lake.root).read("t")["id"].to_pylist()) == sorted([1, *range(40)])
+
+
+def test_checkpoints_of_a_training_that_was_given_up_go(world):
+    path = f"{world.lake.root}/_checkpoints/{'a' * 32}/judged/1.bin"
+    world.lake.put(path, b"weights")
+    world.maintain()
+    assert world.lake.get(path) == b"weights"
+    world.maintain(keep=timedelta(0))
+    assert world.lake.get(path) is None

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
+import sys
 from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
 
+import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 
 from airflow_mlops_provider.contracts.base import Batch
-from airflow_mlops_provider.exceptions import DataError
+from airflow_mlops_provider.exceptions import DataError, MissingExtraError
 from airflow_mlops_provider.steps import models
+from airflow_mlops_provider.steps import train as step
 from airflow_mlops_provider.steps.batches import BatchLedger
+from airflow_mlops_provider.steps.estimators import estimator as named
+from airflow_mlops_provider.steps.training_data import TrainingData
 from tests.steps.flow import DATASET, ZONE, add_month, batch, rows
 
 pytestmark = [
@@ -57,6 +68,20 @@ def seeded(data, params, context):
 def three_classes(data, params):
     return Three()
 
+def fails_after_its_checkpoint(data, params, context):
+    kept = context.checkpoint.restore()
+    if kept is None:
+        context.checkpoint.save(b"half", step=1)
+        raise ValueError("out of memory on the device")
+    assert kept == b"half"
+    return Logit(slope=1.0)
+
+def tells(data, params, context):
+    for epoch in (1, 2, 3):
+        context.progress(epoch, 3, loss=1 / epoch)
+    context.log_metric("size", np.float32(0.5))
+    return Logit(slope=1.0)
+
 def fails(data, params):
     raise ValueError("out of memory on the device")
 """
@@ -97,6 +122,10 @@ def test_a_parameter_named_context_brings_the_seed(trainer):
     assert models.load(trained.model_uri).get_raw_model().random_state == 7
 
 
+def test_a_retry_finds_the_run_whatever_its_key_is_called(world):
+    assert world.train("it's/this") == world.train("it's/this")
+
+
 def test_what_cannot_be_scored_is_refused_before_it_is_logged(trainer):
     with pytest.raises(DataError, match=r"prediction has shape \(\d+, 3\); two classes or one value a row are scored"):
         trainer("three_classes")
@@ -107,18 +136,124 @@ def test_what_a_trainer_raises_comes_through(trainer):
         trainer("fails")
 
 
+def test_the_next_try_goes_on_in_the_run_of_the_one_that_failed(world, trainer):
+    client = models.connect(world.context)
+    with pytest.raises(ValueError, match="out of memory"):
+        trainer("fails_after_its_checkpoint")
+    add_month(world.lake, 3)
+    trained = trainer("fails_after_its_checkpoint")
+    (run,) = client.search_runs([trained.experiment_id])
+    assert (run.info.run_id, run.info.status) == (trained.run_id, "FINISHED")
+    # March came between the tries.
+    assert (trained.until, trained.versions) == ("2013-02-01", {"labels": 2})
+
+
+def test_with_other_parameters_it_is_other_work(world, trainer):
+    said = []
+    world.context = dataclasses.replace(world.context, emit=said.append)
+    for seed in (0, 1):
+        with pytest.raises(ValueError, match="out of memory"):
+            trainer("fails_after_its_checkpoint", seed=seed)
+    assert len([m for m in said if "made from other data or parameters" in m.text and m.level == "warning"]) == 1
+    trainer("fails_after_its_checkpoint", seed=1)
+
+
+def test_a_trainer_that_was_edited_since_is_said(world, trainer, tmp_path):
+    said = []
+    world.context = dataclasses.replace(world.context, emit=said.append)
+    with pytest.raises(ValueError, match="out of memory"):
+        trainer("fails_after_its_checkpoint")
+    (file,) = tmp_path.glob("trainers_*.py")
+    file.write_text(f"{TRAINERS}\n# repaired")
+    trainer("fails_after_its_checkpoint")
+    assert [m.text for m in said if m.level == "warning"] == ["the trainer's file is another than in that try"]
+
+
+def test_progress_is_told_and_recorded(world, trainer):
+    said = []
+    world.context = dataclasses.replace(world.context, emit=said.append)
+    trained = trainer("tells")
+    told = [(m.text, m.progress) for m in said if m.text.startswith("epoch")]
+    assert told[0] == ("epoch 1/3, loss 1", 1 / 3)
+    assert told[1:] == [("epoch 2/3, loss 0.5, 0:00:00 left", 2 / 3), ("epoch 3/3, loss 0.3333, 0:00:00 left", 1.0)]
+    client = models.connect(world.context)
+    assert [(p.step, p.value) for p in client.get_metric_history(trained.run_id, "loss")] == [
+        (1, 1),
+        (2, 0.5),
+        (3, 1 / 3),
+    ]
+    assert client.get_run(trained.run_id).data.metrics["size"] == 0.5
+
+
+def test_every_generator_gets_the_seed(monkeypatch):
+    seen = []
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(manual_seed=seen.append))
+    drawn = []
+    for _ in range(2):
+        step._seed(5)
+        drawn.append((random.random(), np.random.random()))
+    assert drawn[0] == drawn[1]
+    assert seen == [5, 5]
+
+
 @pytest.mark.parametrize(
     ("estimator", "says"),
     [
-        ("os.system", "estimator 'os.system' is not scikit-learn's; give a python_callable"),
+        ("os.system", "estimator 'os.system' is of none of sklearn, xgboost, lightgbm; give a python_callable"),
         ("sklearn.linear_model.Nobody", "estimator 'sklearn.linear_model.Nobody': .*no attribute"),
+        ("sklearn", "estimator 'sklearn' is of none of"),
+        ("xgboost.train", "'xgboost.train' is no estimator"),
+        ("xgboost.DMatrix", "'xgboost.DMatrix' is no estimator"),
         ("sklearn.nowhere.Nobody", "estimator 'sklearn.nowhere.Nobody': No module named"),
-        ("sklearn.datasets.fetch_openml", "'sklearn.datasets.fetch_openml' is no scikit-learn estimator"),
+        (
+            "sklearn.datasets.fetch_openml",
+            "'sklearn.datasets.fetch_openml' is no estimator with scikit-learn's interface",
+        ),
     ],
 )
-def test_an_estimator_is_scikit_learns(world, estimator, says):
+def test_an_estimator_has_scikit_learns_interface(world, estimator, says):
     with pytest.raises(DataError, match=says):
         world.train("a", estimator=estimator)
+
+
+@pytest.mark.parametrize("estimator", ["xgboost.XGBClassifier", "lightgbm.LGBMClassifier"])
+def test_boosting_libraries_by_name(world, estimator):
+    # LightGBM draws rows only every so many trees, columns for each.
+    parameters = {"n_estimators": 20, "max_depth": 3, "subsample": 0.5, "colsample_bytree": 0.5}
+    first, second, other = (
+        world.train(key, estimator=estimator, seed=seed, parameters=parameters)
+        for key, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    np.testing.assert_array_equal(predicted(first), predicted(second))
+    assert (predicted(first) != predicted(other)).any()
+    model = models.load(first.model_uri).get_raw_model()
+    assert model.steps[-1][1].random_state == 1
+    run = models.connect(world.context).get_run(first.run_id)
+    assert run.data.metrics["holdout_roc_auc"] > 0.7
+    needed = Path(mlflow.pyfunc.get_model_dependencies(first.model_uri)).read_text().split()
+    assert f"{estimator.partition('.')[0]}=={version(estimator.partition('.')[0])}" in needed
+
+
+@pytest.mark.parametrize("estimator", ["xgboost.XGBRegressor", "lightgbm.LGBMRegressor"])
+def test_boosting_libraries_take_nulls_and_texts_that_are_new(estimator):
+    x = pd.DataFrame({"size": [1.0, np.nan, 3.0, np.nan] * 25, "colour": ["red", "green", None, "green"] * 25})
+    y = pd.Series([0.0, 1.0, 0.0, 1.0] * 25, name="y")
+    fitted = named(estimator, 0)(TrainingData(x, y), {"n_estimators": 5})
+    given = pd.DataFrame({"size": [np.nan, 1.0], "colour": ["blue", None]})
+    null, low = models.predict(fitted, given)
+    assert null > low
+
+
+def test_parameters_may_say_another_random_state():
+    x, y = pd.DataFrame({"size": np.arange(40.0)}), pd.Series(np.arange(40) % 2 == 0)
+    fitted = named("xgboost.XGBClassifier", 3)(TrainingData(x, y), {"n_estimators": 1, "random_state": 8})
+    assert fitted.steps[-1][1].random_state == 8
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(MissingExtraError, match=r"'lightgbm' is not installed here: pip install .*\[lightgbm\]"):
+        named("lightgbm.LGBMClassifier", 0)
 
 
 def test_a_holdout_that_takes_all_rows_is_named(world):
