@@ -1,4 +1,4 @@
-"""`airflow-mlops`: run, plan and lint a pipeline file, adopt a model, and doctor. None of it needs Airflow."""
+"""`airflow-mlops`: run, plan and lint a pipeline file, adopt a model, its cost, what is installed. Without Airflow."""
 
 from __future__ import annotations
 
@@ -70,10 +70,30 @@ def _parser() -> argparse.ArgumentParser:
     adopt.epilog = "DATASET is a TABLE of the lake, parquet:PATH (or a glob or address) or sql:CONN_ID:TABLE_OR_QUERY."
     adopt.set_defaults(command=_adopt)
 
+    cost = commands.add_parser("cost", help="print what trainings in pods used and cost, by run and model version")
+    cost.add_argument("--model", metavar="M", help="registered name in MLflow (default: all)")
+    cost.add_argument(
+        "--lake", metavar="DIR", help="lake whose own MLflow is read where none is set, as in a local run"
+    )
+    cost.add_argument("--format", choices=("text", "json"), default="text")
+    cost.set_defaults(command=_cost)
+
+    requirements = commands.add_parser("requirements", help="print the pinned packages that a step needs")
+    requirements.add_argument("step", metavar="STEP", help="a step, such as train")
+    requirements.add_argument("--python", metavar="PATH", help="as installed for this interpreter")
+    requirements.set_defaults(command=_requirements)
+
     doctor = commands.add_parser("doctor", help="say what is installed here, or for another interpreter")
     doctor.add_argument("--python", metavar="PATH", help="ask this interpreter")
     doctor.add_argument("--format", choices=("text", "json"), default="text")
     doctor.set_defaults(command=_doctor)
+    swept = commands.add_parser("sweep-pods", help="delete pods and Secrets of steps that nobody waits for any more")
+    swept.add_argument("--namespace", required=True, metavar="NS")
+    swept.add_argument(
+        "--older-than", type=float, required=True, metavar="HOURS", help="longer than any step of yours runs"
+    )
+    swept.add_argument("--dry-run", action="store_true", help="print them, delete nothing")
+    swept.set_defaults(command=_sweep_pods)
     return parser
 
 
@@ -152,6 +172,21 @@ def _adopt(given: argparse.Namespace) -> int:
     return 0
 
 
+def _cost(given: argparse.Namespace) -> int:
+    from airflow_mlops_provider.factory.cost import cost_text, model_costs
+
+    rows = model_costs(given.model, lake=given.lake or FactoryConfig.from_environment().lake)
+    print(json.dumps(rows, indent=2) if given.format == "json" else cost_text(rows))
+    return 0
+
+
+def _requirements(given: argparse.Namespace) -> int:
+    from airflow_mlops_provider.runners.requirements import pinned, pinned_by
+
+    print("\n".join(pinned_by(given.python, given.step) if given.python else pinned(given.step)))
+    return 0
+
+
 def _doctor(given: argparse.Namespace) -> int:
     from airflow_mlops_provider.factory.show import doctor_text
     from airflow_mlops_provider.runners.check import check, describe
@@ -167,6 +202,17 @@ def _airflow() -> str | None:
     from importlib.metadata import version
 
     return version("apache-airflow") if find_spec("airflow") else None
+
+
+def _sweep_pods(given: argparse.Namespace) -> int:
+    from datetime import UTC, datetime, timedelta
+
+    from airflow_mlops_provider.runners.sweep import sweep
+
+    age = timedelta(hours=given.older_than)
+    for found in sweep(given.namespace, age, datetime.now(UTC), dry_run=given.dry_run):
+        print(found)
+    return 0
 
 
 def _bundle(given: argparse.Namespace, file: Path | None = None) -> Path:

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import kubernetes_validate
@@ -12,6 +13,9 @@ import pytest
 import yaml
 
 from airflow_mlops_provider.cli import main
+from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.cost import record_cost
+from airflow_mlops_provider.steps.models import connect
 
 ROOT = Path(__file__).parents[1]
 GOOD = """\
@@ -178,3 +182,47 @@ def test_plan_prints_the_pod_of_a_step(
     assert "evaluate runs in no pod" in capsys.readouterr().err
     assert main(["plan", str(file), "--manifest", "trian"]) == 1
     assert "tiny.yaml makes no task 'trian'; it makes ingest, " in capsys.readouterr().err
+
+
+def test_cost_prints_each_run_and_each_model(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{file.parent}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    fields = {"conn_type": "mlflow", "host": uri, "extra": {}}
+    context = StepContext("k", {"mlflow_default": fields})
+    assert main(["cost"]) == 0
+    assert capsys.readouterr().out == "no run has its cost recorded; training in a pod records it\n"
+    client = connect(context)
+    for price in (2.0, None):
+        run = client.create_run("0")
+        gpu = {"class": "a100", "devices": 1, "price": price}
+        record_cost(context, run.info.run_id, model="delay", seconds=5400, peak_memory_bytes=2**31, gpu=gpu)
+
+    assert main(["cost", "--model", "delay"]) == 0
+    head, first, second, total = capsys.readouterr().out.splitlines()
+    assert head.split() == ["model", "version", "run", "started", "gpu", "hours", "peak", "GiB", "cost"]
+    assert {tuple(line.split()[-3:]) for line in (first, second)} == {("1.500", "2.0", "3.00"), ("1.500", "2.0", "-")}
+    assert total == "delay: 2 runs, cost 3.00 of 1 of them"
+    assert main(["cost", "--format", "json"]) == 0
+    assert {row["cost"] for row in json.loads(capsys.readouterr().out)} == {3.0, None}
+    assert main(["cost", "--model", "dealy"]) == 1
+    assert "no run of model 'dealy' has its cost recorded" in capsys.readouterr().err
+
+
+def test_requirements_prints_the_pinned_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["requirements", "decide"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"duckdb=={version('duckdb')}" in lines
+    assert not [line for line in lines if "==" not in line]
+    assert main(["requirements", "trian"]) == 1
+    assert "no step 'trian'" in capsys.readouterr().err
+
+
+def test_sweep_pods_without_a_cluster_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+
+    assert main(["sweep-pods", "--namespace", "ml", "--older-than", "48"]) == 1
+    assert capsys.readouterr().err

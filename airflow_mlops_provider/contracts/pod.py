@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from airflow_mlops_provider.contracts.base import Contract, Json
 
-__all__ = ["NAME_PATTERN", "QUANTITY_PATTERN", "GpuClass", "Pod", "Volume"]
+__all__ = ["CODE_FOLDER", "NAME_PATTERN", "OUTCOME_FOLDER", "QUANTITY_PATTERN", "GpuClass", "Pod", "Volume"]
 
 # Kubernetes' own grammar of a quantity: 500m, 2, 1.5, 16Gi, 1e3. And of an object's name.
 QUANTITY_PATTERN = r"^\d+(\.\d+)?(m|[kMGTPE]i?|[eE]\d+)?$"
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
+
+# Below the lake's root: what goes to pods, and what comes from them.
+CODE_FOLDER = "_code"
+OUTCOME_FOLDER = "_outcomes"
 
 
 def _as_text(value: Any) -> Any:  # whatever was written
@@ -74,5 +78,12 @@ class Pod(Contract):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     interruptions: int = Field(5, ge=0, description="pods that may be lost to the cluster before the task fails")
+    code: Literal["image", "bundle"] = Field("image", description="where the pipeline's own files are")
     bundle: str = Field(".", description="folder in the image that the pipeline's paths and functions start at")
     grace: int = Field(30, ge=0, description="seconds between SIGTERM and SIGKILL")
+
+    @model_validator(mode="after")
+    def _one_code(self) -> Pod:
+        if self.code == "bundle" and self.bundle != ".":
+            raise ValueError("bundle is a folder in the image; with `code: bundle` nothing is taken from there")
+        return self

@@ -29,7 +29,7 @@ class EvaluateOperator(StepOperator):
     :param slices: columns whose values are judged by themselves (templated)
     :param min_slice_rows: smaller slices are left out
     :param alias: whose champion it is judged against (templated)
-    :param skip_if_refused: task ids that a refusal skips; default: every `MlflowPromoteOperator` downstream
+    :param skip_if_refused: task ids that a refusal skips; default: every task downstream that promotes
     """
 
     step = "evaluate"
@@ -93,9 +93,7 @@ class EvaluateOperator(StepOperator):
         raise DownstreamTasksSkipped(tasks=sorted(self._promotions()))  # type: ignore[no-untyped-call]  # Airflow's own
 
     def _promotions(self) -> Sequence[str]:
-        from airflow_mlops_provider.operators.promote import MlflowPromoteOperator
-
         if self.skip_if_refused is not None:
             return self.skip_if_refused
         below = self.get_flat_relatives(upstream=False)
-        return [task.task_id for task in below if isinstance(task, MlflowPromoteOperator)]
+        return [task.task_id for task in below if getattr(task, "step", None) == "promote"]

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from airflow_mlops_provider.contracts.protocol import Outcome, ProtocolError, decode
+from airflow_mlops_provider.runners.cuda import advised, lost_device
 from airflow_mlops_provider.runners.kubernetes import CONTAINER
+from airflow_mlops_provider.runners.usage import Usage
 
 __all__ = ["INTERRUPTED", "Cause", "End", "end_of"]
 
@@ -41,24 +43,31 @@ _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNever
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a pod ended. `outcome` is what the step said itself; `path` where in the lake it said so."""
+    """How a pod ended, on which node. `outcome` is what the step said itself; `path` where in the lake it said so."""
 
     cause: Cause
     detail: str = ""
     exit_code: int | None = None
     outcome: Outcome | None = None
     path: str | None = None
+    node: str | None = None
+    usage: Usage | None = None
 
 
-def end_of(pod: Mapping[str, Any]) -> End:
+def end_of(pod: Mapping[str, Any], container: str = CONTAINER) -> End:
     """Return the end of a pod, given as the API's JSON. What the cluster did goes before what the container did."""
     status = pod.get("status") or {}
-    statuses = [c for c in status.get("containerStatuses") or () if c.get("name") == CONTAINER]
-    container = statuses[0] if statuses else {}
-    ended = (container.get("state") or {}).get("terminated") or {}
+    statuses = [c for c in status.get("containerStatuses") or () if c.get("name") == container]
+    found = statuses[0] if statuses else {}
+    ended = (found.get("state") or {}).get("terminated") or {}
     outcome, path = _said(ended.get("message") or "")
-    cause, detail = _cause(status, container, ended)
-    return End(cause, detail, ended.get("exitCode"), outcome, path)
+    cause, detail = _cause(status, found, ended)
+    if cause == "exited" and outcome is not None and lost_device(outcome):
+        cause, detail = "device_lost", outcome.error
+    if cause == "running" and (pod.get("metadata") or {}).get("deletionTimestamp"):
+        cause, detail = "node_lost", "somebody deleted the pod, and its node does not answer"
+    node = (pod.get("spec") or {}).get("nodeName")
+    return End(cause, detail, ended.get("exitCode"), outcome, path, node, Usage.told(ended.get("message") or ""))
 
 
 def _cause(status: Mapping[str, Any], container: Mapping[str, Any], ended: Mapping[str, Any]) -> tuple[Cause, str]:
@@ -76,7 +85,15 @@ def _cause(status: Mapping[str, Any], container: Mapping[str, Any], ended: Mappi
         return "out_of_memory", "OOMKilled"
     if ended:
         return "exited", str(ended.get("reason") or "")
-    return "running", str(waiting.get("reason") or status.get("phase") or "")
+    return "running", _waits(status, waiting)
+
+
+def _waits(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> str:
+    """Return why a pod that is not over has not started, or else its phase."""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"{condition.get('reason') or 'not scheduled'}: {condition.get('message') or ''}".rstrip(": ")
+    return f"{waiting.get('reason') or status.get('phase') or ''}: {waiting.get('message') or ''}".rstrip(": ")
 
 
 def _said(message: str) -> tuple[Outcome | None, str | None]:
@@ -88,4 +105,4 @@ def _said(message: str) -> tuple[Outcome | None, str | None]:
     except (ValueError, AttributeError, ProtocolError):
         # The image's own words, or none: not the protocol, so no outcome, and that is what the caller will say.
         return None, None
-    return (outcome if isinstance(outcome, Outcome) else None), (path if isinstance(path, str) else None)
+    return (advised(outcome) if isinstance(outcome, Outcome) else None), (path if isinstance(path, str) else None)

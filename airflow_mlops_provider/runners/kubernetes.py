@@ -1,18 +1,21 @@
-"""From a typed pod spec to Kubernetes' manifest, and from a pod's end to its cause. Plain data in, plain data out."""
+"""From a typed pod spec to Kubernetes' manifest. Plain data in, plain data out."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_mlops_provider.contracts.pod import GpuClass, Pod, Volume
 from airflow_mlops_provider.contracts.protocol import Request
 from airflow_mlops_provider.exceptions import ConfigError
 
-__all__ = ["CONNECTIONS", "CONTAINER", "label", "manifest"]
+__all__ = ["CHANGES", "CONNECTIONS", "CONTAINER", "avoiding", "label", "manifest"]
 
+# The annotation that says what earlier pods of this try taught: plain JSON, on the pod so that no crash loses it.
+CHANGES = "mlops.changes"
 CONTAINER = "base"  # KubernetesPodOperator's name of the container that counts
 CONNECTIONS = "connections.json"
 _RUN = "/run/mlops"
@@ -28,11 +31,13 @@ def manifest(
     labels: Mapping[str, str] | None = None,
     gpu_classes: Mapping[str, GpuClass] | None = None,
     secret: str | None = None,
+    code: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the pod that answers `request`; it meets Kubernetes' restricted Pod Security Standard.
 
     The request travels in the environment without its connections; these are in the Secret named `secret`,
-    which is mounted as a file. Raises ConfigError for a GPU class that nobody defined.
+    which is mounted as a file. `code` says where in the lake the bundle's zip is. Raises ConfigError for a GPU
+    class that nobody defined.
     """
     gpu = _gpu_class(pod, gpu_classes or {})
     volumes = _volumes(pod, secret)
@@ -51,7 +56,7 @@ def manifest(
             "fsGroup": _USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(pod, gpu, request, name, {path: volume for path, volume, _ in volumes})],
+        "containers": [_container(pod, gpu, request, name, {path: volume for path, volume, _ in volumes}, code)],
         "volumes": [source for _, _, source in volumes],
     }
     metadata = {
@@ -71,13 +76,35 @@ def label(text: str) -> str:
     return f"{plain[:50]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}".lstrip("-_.")
 
 
+def avoiding(affinity: Mapping[str, Any] | None, nodes: Sequence[str]) -> dict[str, Any]:
+    """Return a pod's affinity with these nodes ruled out by their names, whatever else it asks for."""
+    found = dict(affinity or {})
+    of_nodes = dict(found.get("nodeAffinity") or {})
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    # A field selector takes one value. Of the terms one has to hold: each must rule the nodes out.
+    ruled_out = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]
+    terms = (of_nodes.get(required) or {}).get("nodeSelectorTerms") or [{}]
+    closed = [{**term, "matchFields": [*(term.get("matchFields") or ()), *ruled_out]} for term in terms]
+    return {**found, "nodeAffinity": {**of_nodes, required: {"nodeSelectorTerms": closed}}}
+
+
 def _container(
-    pod: Pod, gpu: GpuClass | None, request: Request, name: str, mounts: Mapping[str, dict[str, Any]]
+    pod: Pod,
+    gpu: GpuClass | None,
+    request: Request,
+    name: str,
+    mounts: Mapping[str, dict[str, Any]],
+    code: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     bare = Request(request.step, request.spec, request.run_key, trace_parent=request.trace_parent)
     environment = {"MLOPS_REQUEST": bare.encode(), "MLOPS_POD": name, "HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108  # a volume of the pod's own
     if f"{_RUN}/secret" in mounts:
         environment["MLOPS_CONNECTIONS"] = f"{_RUN}/secret/{CONNECTIONS}"
+    if code is not None:
+        environment["MLOPS_CODE"] = json.dumps(dict(code))
+    if gpu is not None:
+        price = {"class": pod.gpu, "devices": pod.gpus, "price": gpu.price}
+        environment["MLOPS_PRICE"] = json.dumps(price)
     return _said(
         {
             "name": CONTAINER,

@@ -1,5 +1,8 @@
 """Main of a pod: `python -m airflow_mlops_provider.runners.pod`. The request is in the environment.
 
+MLOPS_REQUEST is the request, MLOPS_POD the pod's name; MLOPS_CONNECTIONS a file, MLOPS_CODE where the bundle's zip is
+and MLOPS_PRICE what the pod's devices cost, where there are such.
+
 The outcome goes to the lake first, then into the termination message: whoever finds the pod reads it there, and
 whoever finds no pod any more reads the lake.
 """
@@ -8,16 +11,20 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
+import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
+from airflow_mlops_provider.contracts.pod import OUTCOME_FOLDER
 from airflow_mlops_provider.contracts.protocol import EXIT_CODES, Message, Outcome, ProtocolError, Request, decode
-from airflow_mlops_provider.runners.base import fault
+from airflow_mlops_provider.exceptions import InputError
+from airflow_mlops_provider.runners.base import fault, redacted
 from airflow_mlops_provider.runners.execute import execute
+from airflow_mlops_provider.runners.stopping import until_stopped
+from airflow_mlops_provider.runners.usage import Meter, Usage
 
 __all__ = ["main", "outcome_path"]
 
@@ -26,21 +33,20 @@ _MESSAGE_BYTES = 4096
 _TERMINATION_LOG = "/dev/termination-log"
 
 
-class _StoppedError(BaseException):
-    """SIGTERM came. Not an Exception: a step's own handlers must not take it for a fault."""
-
-
 def outcome_path(pod: str) -> str:
     """Return where below the lake's root a pod writes its outcome."""
-    return f"_outcomes/{pod}.json"
+    return f"{OUTCOME_FOLDER}/{pod}.json"
 
 
 def main(environment: Mapping[str, str], termination_log: str = _TERMINATION_LOG) -> NoReturn:
     """Answer the request and end the process with the outcome's exit code."""
+    meter = Meter()
     request = _request(environment)
-    outcome = _answered(request)
+    outcome = _answered(request, environment.get("MLOPS_CODE"))
+    usage = meter.read()
     path = _kept(request, outcome, environment["MLOPS_POD"])
-    Path(termination_log).write_text(_message(outcome, path))
+    _charge(request, outcome, usage, environment.get("MLOPS_PRICE"))
+    Path(termination_log).write_text(_message(outcome, path, usage))
     sys.stdout.flush()
     sys.stderr.flush()
     # Without the interpreter's own end: there Arrow's threads abort some processes whose work was done.
@@ -56,18 +62,26 @@ def _request(environment: Mapping[str, str]) -> Request:
     return Request(request.step, request.spec, request.run_key, request.trace_parent, connections, request.protocol)
 
 
-def _answered(request: Request) -> Outcome:
+def _answered(request: Request, code: str | None) -> Outcome:
+    if code is None:
+        return until_stopped(lambda: execute(request, _show))
+    return until_stopped(lambda: _with_code(request, json.loads(code)))
+
+
+def _with_code(request: Request, code: Mapping[str, str]) -> Outcome:
+    """Run the request on the pipeline's files as they were packed, whatever became of them since."""
+    from airflow_mlops_provider.runners.bundle import fetch
+
+    folder = tempfile.mkdtemp(prefix="bundle-")
     try:
-        signal.signal(signal.SIGTERM, _stop)
-        outcome = execute(request, _show)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    except _StoppedError:
-        return fault("transient", "stopped by SIGTERM before the step ended; a retry resumes it")
-    return outcome
-
-
-def _stop(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # a handler's form
-    raise _StoppedError
+        fetch(str(request.spec.get("lake", "")), code, folder, request.connections.get("lake_default"))
+    except InputError as exc:
+        return fault("bad_input", str(exc))
+    except Exception as exc:  # noqa: BLE001  # of the lake's store or its client: the cause crosses as data
+        return fault(
+            "transient", redacted(f"the bundle did not come: {type(exc).__name__}: {exc}", request.connections)
+        )
+    return execute(replace(request, spec={**request.spec, "bundle": folder}), _show)
 
 
 def _show(message: Message) -> None:
@@ -89,12 +103,31 @@ def _kept(request: Request, outcome: Outcome, pod: str) -> str | None:
     return path
 
 
-def _message(outcome: Outcome, path: str | None) -> str:
-    data: dict[str, Any] = {"path": path, "outcome": json.loads(outcome.encode())}
+def _charge(request: Request, outcome: Outcome, usage: Usage, gpu: str | None) -> None:
+    """Add what a training used to its MLflow run, also where it was stopped; where that fails, the log says so."""
+    if request.step != "train":
+        return
+    from airflow_mlops_provider.steps.context import StepContext
+    from airflow_mlops_provider.steps.cost import record_cost, unfinished_run
+
+    context = StepContext(request.run_key, request.connections)
+    try:
+        model = request.spec["model"]
+        experiment = request.spec.get("experiment") or model
+        run_id = (outcome.result or {}).get("run_id") or unfinished_run(context, experiment)
+        if run_id:
+            record_cost(context, run_id, model=model, gpu=json.loads(gpu or "null"), **usage.as_json())
+    except Exception as exc:  # noqa: BLE001  # a training's end does not hang on its bill
+        text = redacted(f"{type(exc).__name__}: {exc}", request.connections)
+        print(f"what the run used could not be recorded: {text}", file=sys.stderr)
+
+
+def _message(outcome: Outcome, path: str | None, usage: Usage) -> str:
+    data: dict[str, Any] = {"path": path, "usage": usage.as_json(), "outcome": json.loads(outcome.encode())}
     whole = json.dumps(data)
     if len(whole.encode()) <= _MESSAGE_BYTES or path is None:
         return whole
-    return json.dumps({"path": path})
+    return json.dumps({"path": path, "usage": usage.as_json()})
 
 
 if __name__ == "__main__":

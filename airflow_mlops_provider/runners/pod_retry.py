@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +12,12 @@ from airflow_mlops_provider.contracts.protocol import Outcome
 from airflow_mlops_provider.runners.ending import INTERRUPTED, End
 
 __all__ = ["Next", "next_of", "with_changes"]
+
+_AWAY = re.compile(
+    r"too many requests|toomanyrequests|rate ?limit|qps exceeded|unavailable|timeout|timed out|bad gateway"
+    r"|internal server error|no such host|connection (refused|reset)|no route to host|TLS handshake|unexpected EOF",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +34,8 @@ def next_of(end: End, pod: Pod, changes: Mapping[str, Any], classes: Mapping[str
     """Return what follows. `changes` are those that made this pod; plain JSON, kept from pod to pod.
 
     An outcome that is no failure counts whatever became of the pod. A pod that the cluster took away is replaced
-    `pod.interruptions` times, the last time on its GPU class's `on_demand` class if it has one. Out of memory
-    is answered once with `memory_ceiling`.
+    `pod.interruptions` times, the last time on its GPU class's `on_demand` class if it has one; one that lost its
+    device, on another node. Out of memory is answered once with `memory_ceiling`.
     """
     said = end.outcome
     if said is not None and (said.status != "failed" or end.cause == "exited"):
@@ -50,6 +57,8 @@ def _replaced(end: End, pod: Pod, changes: Mapping[str, Any], classes: Mapping[s
     if lost > pod.interruptions:
         return Next("retry", f"{lost} pods were lost to the cluster, the last: {end.cause}: {end.detail}")
     found = {**changes, "lost": lost}
+    if end.cause == "device_lost" and end.node:
+        found["avoid"] = sorted({*changes.get("avoid", ()), end.node})
     spot = classes.get(pod.gpu) if pod.gpu else None
     moved = ""
     if lost == pod.interruptions and spot is not None and spot.on_demand:
@@ -68,7 +77,9 @@ def _with_more_memory(pod: Pod, changes: Mapping[str, Any]) -> Next:
 
 def _failed(end: End, pod: Pod) -> Next:
     if end.cause == "image":
-        return Next("failed", f"image {pod.image}: {end.detail}")
+        # A registry that is away comes back; one that says no says it again.
+        action: Literal["retry", "failed"] = "retry" if _AWAY.search(end.detail) else "failed"
+        return Next(action, f"image {pod.image}: {end.detail}")
     if end.cause == "deadline":
         return Next("failed", f"the pod ran out of time: {end.detail}")
     if end.cause == "running":

@@ -8,7 +8,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import checks, drift, imports, mlflow_log, overhead, parse, stages
+from tests.bench import checks, drift, imports, mlflow_log, overhead, parse, pods, stages
 from tests.bench.measure import ROOT, SETTINGS
 from tests.bench.row import Row, as_table, write
 
@@ -19,6 +19,7 @@ BENCHES = {
     "imports": imports.rows,
     "parse": parse.rows,
     "step_overhead": overhead.rows,
+    "pods": pods.rows,
     "mlflow_log": mlflow_log.rows,
     **{name: stages.of(name) for name in stages.STAGES},
     "drift_profile": drift.rows,

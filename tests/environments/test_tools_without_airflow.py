@@ -11,6 +11,8 @@ import pytest
 from airflow_mlops_provider.contracts.protocol import Request
 from airflow_mlops_provider.runners.check import check
 from airflow_mlops_provider.runners.interpreter import Interpreter
+from airflow_mlops_provider.runners.requirements import pinned_by
+from airflow_mlops_provider.steps.registry import STEPS
 from tests.environments.make_env import run, uv
 
 pytestmark = [pytest.mark.environment, pytest.mark.slow]
@@ -60,3 +62,24 @@ def test_doctor_describes_that_interpreter_and_asks_another(tools):
     assert there["executable"] == str(tools)
     asked = json.loads(run(own, "doctor", "--python", sys.executable, "--format", "json"))
     assert asked["executable"] == sys.executable
+
+
+EVERY_STEP = """
+import sys
+from airflow_mlops_provider.steps.registry import STEPS
+for step in STEPS.values():
+    assert callable(step.run) and step.spec and step.result, step
+import airflow_mlops_provider.runners.pod
+print(len(STEPS), sorted(name for name in sys.modules if name.partition(".")[0] == "airflow"))
+"""
+
+
+def test_every_step_and_the_main_of_a_pod_are_imported_there(tools):
+    assert run(tools, "-c", EVERY_STEP).strip() == f"{len(STEPS)} []"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_a_step_needs_is_listed_and_nothing_of_airflow(tools, step):
+    lines = pinned_by(str(tools), step)
+    assert any(line.startswith("deltalake==") for line in lines) or "lake" not in STEPS[step].extras
+    assert not [line for line in lines if "airflow" in line]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.airflow import LiveAirflow
+from tests.live.daemons import Daemon
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,3 +37,19 @@ def lived(live: LiveAirflow) -> LiveAirflow:
     live.run_month(2)
     live.settled(2)
     return live
+
+
+@pytest.fixture(scope="session")
+def scheduler(live: LiveAirflow) -> Iterator[Daemon]:
+    """Give that Airflow's scheduler, to be killed."""
+    scheduler = Daemon(live, "scheduler")
+    yield scheduler
+    scheduler.stop()
+
+
+@pytest.fixture(scope="session")
+def triggerer(live: LiveAirflow) -> Iterator[Daemon]:
+    """Give that Airflow's triggerer, to be killed."""
+    triggerer = Daemon(live, "triggerer")
+    yield triggerer
+    triggerer.stop()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from airflow_mlops_provider.contracts.pod import GpuClass, Pod
 from airflow_mlops_provider.contracts.protocol import Request, decode
 from airflow_mlops_provider.exceptions import ConfigError
-from airflow_mlops_provider.runners.kubernetes import label, manifest
+from airflow_mlops_provider.runners.kubernetes import avoiding, label, manifest
 
 REQUEST = Request(
     "train", {"model": "delay"}, "flights/train/x", connections={"mlflow_default": {"password": "s3cret"}}
@@ -156,3 +156,25 @@ def test_a_volume_has_one_source(volume):
 def test_a_label_is_one_that_kubernetes_takes(text):
     assert re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?", label(text))
     assert label(text) != label(text + "!")
+
+
+def test_nodes_are_ruled_out_whatever_else_is_asked_for():
+    bare = avoiding(None, ["n1", "n2"])
+    (term,) = bare["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term == {
+        "matchFields": [
+            {"key": "metadata.name", "operator": "NotIn", "values": ["n1"]},
+            {"key": "metadata.name", "operator": "NotIn", "values": ["n2"]},
+        ]
+    }
+    zones = [{"matchExpressions": [{"key": "zone", "operator": "In", "values": [zone]}]} for zone in "ab"]
+    asked = {"podAffinity": {}, "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {}}}
+    asked["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"] = zones
+    found = avoiding(asked, ["n1"])
+    terms = found["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert [term["matchExpressions"] for term in terms] == [zone["matchExpressions"] for zone in zones]
+    assert all(term["matchFields"] for term in terms)
+    assert "matchFields" not in zones[0]
+    kubernetes_validate.validate(
+        {**made({"image": "i"}), "spec": made({"image": "i"})["spec"] | {"affinity": found}}, "1.33", strict=True
+    )

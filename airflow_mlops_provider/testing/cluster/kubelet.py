@@ -57,6 +57,11 @@ class Kubelet:
         self._remove(key)
         return success(key.resource, key.name, item["metadata"]["uid"])
 
+    def collect_late(self, key: Key, item: Json) -> None:
+        """Delete an object that has just been made for owners that are all gone by now."""
+        if item["metadata"].get("ownerReferences"):
+            self._tasks.spawn(self._collect(key))
+
     async def close(self) -> None:
         """Kill every container."""
         await asyncio.gather(*(run.end(0) for run in self._runs.values()))

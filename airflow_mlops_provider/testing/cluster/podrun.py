@@ -17,7 +17,7 @@ from airflow_mlops_provider.testing.cluster.process import ContainerPlan, Mount,
 from airflow_mlops_provider.testing.cluster.quantity import quantity
 from airflow_mlops_provider.testing.cluster.record import Record
 from airflow_mlops_provider.testing.cluster.tasks import Tasks, report
-from airflow_mlops_provider.testing.cluster.volumes import fill_volumes, mounts_of
+from airflow_mlops_provider.testing.cluster.volumes import fill_volumes, mounts_of, uncovered
 
 __all__ = ["PodRun"]
 
@@ -187,13 +187,14 @@ class PodRun:
         scratch = self._folder / "mounts" / f"{container.name}-{len(container.logs)}"
         scratch.mkdir(parents=True)
         message = Mount(str(container.message_file), container.spec["terminationMessagePath"])
+        mounts = mounts_of(self.record.pod, container.spec, self._places)
         return ContainerPlan(
             command=command_of(container.spec, image, env),
             env=env,
             cwd=container.spec.get("workingDir") or image.working_dir,
             hostname=self.record.key.name[:63],
             scratch=str(scratch),
-            mounts=[*mounts_of(self.record.pod, container.spec, self._places), message],
+            mounts=[*mounts, *uncovered(image.folders, mounts), message],
         )
 
     async def _guard(self, container: Container, process: Process) -> None:

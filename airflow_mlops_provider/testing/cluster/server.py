@@ -134,6 +134,7 @@ class Server:
         item = self.store.create(resource, item)
         if resource == "pods":
             self.kubelet.admit(item)
+        self.kubelet.collect_late(Key(resource, namespace or "", item["metadata"]["name"]), item)
         return answer(request, resource, item, 201)
 
     async def _delete_all(self, request: web.Request, resource: str, namespace: str) -> web.Response:

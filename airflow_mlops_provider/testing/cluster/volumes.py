@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from airflow_mlops_provider.testing.cluster.environment import ConfigMissing, data_of, field_of
@@ -10,7 +11,7 @@ from airflow_mlops_provider.testing.cluster.process import Mount
 from airflow_mlops_provider.testing.cluster.status import invalid
 from airflow_mlops_provider.testing.cluster.store import Store
 
-__all__ = ["check_volumes", "fill_volumes", "mounts_of"]
+__all__ = ["check_volumes", "fill_volumes", "mounts_of", "uncovered"]
 
 _KINDS = ("emptyDir", "hostPath", "persistentVolumeClaim", "secret", "configMap", "downwardAPI", "projected")
 _WRITTEN = ("secret", "configMap", "downwardAPI", "projected")
@@ -58,6 +59,20 @@ def mounts_of(pod: Json, container: Json, places: dict[str, str]) -> list[Mount]
         read_only = bool(mount.get("readOnly")) or mount["name"] in written
         mounts.append(Mount(str(source), mount["mountPath"].rstrip("/"), read_only))
     return mounts
+
+
+def uncovered(folders: Iterable[str], mounts: Sequence[Mount]) -> list[Mount]:
+    """Return mounts that let these folders of this machine be seen under volumes that would hide them."""
+    found: list[Mount] = []
+    for folder in sorted(folders):
+        hidden = any(Path(folder).is_relative_to(mount.target) for mount in mounts)
+        seen = any(Path(folder).is_relative_to(mount.target) for mount in found) or any(
+            Path(mount.source).resolve() == Path(mount.target) and Path(folder).is_relative_to(mount.target)
+            for mount in mounts
+        )
+        if hidden and not seen:
+            found.append(Mount(folder, folder))
+    return found
 
 
 def _files(pod: Json, volume: Json, store: Store) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import time
+import venv
 from pathlib import Path
 
 import httpx
@@ -290,3 +291,21 @@ def test_a_container_that_fails_for_ever_backs_off(start, when, api):
     assert (pod.status.phase, state(pod).waiting.reason) == ("Running", "CrashLoopBackOff")
     assert pod.status.container_statuses[0].last_state.terminated.exit_code == 2
     api.delete_namespaced_pod(name, "default", grace_period_seconds=0)
+
+
+def test_what_a_python_imports_from_stays_seen_under_a_volume(tmp_path, pod):
+    """As in a checkout below /tmp: the pod's own /tmp would hide its interpreter's packages."""
+    (tmp_path / "mine.py").write_text("WORD = 'seen'")
+    python = tmp_path / "env" / "bin" / "python"
+    venv.create(python.parents[1], system_site_packages=True, symlinks=True)
+    (pth,) = python.parents[1].glob("lib/python*/site-packages")
+    (pth / "mine.pth").write_text(str(tmp_path))
+    volumes, mounts = [{"name": "tmp", "emptyDir": {}}], [{"name": "tmp", "mountPath": "/tmp"}]
+    made = pod(
+        "import mine; raise SystemExit(mine.WORD != 'seen')", volumes=volumes, container={"volumeMounts": mounts}
+    )
+    with Cluster({"python": str(python)}) as cluster:
+        httpx.post(f"{cluster.url}/api/v1/namespaces/default/pods", json=made).raise_for_status()
+        while (phase := cluster.pods()[0]["status"].get("phase")) not in ("Succeeded", "Failed"):
+            time.sleep(0.02)
+    assert phase == "Succeeded"
