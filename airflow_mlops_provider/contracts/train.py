@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from airflow_mlops_provider.contracts.base import Contract, StepSpec
+from airflow_mlops_provider.contracts.search import Search
 
 __all__ = ["ESTIMATOR_LIBRARIES", "TrainResult", "TrainSpec", "Trained", "TrainingDataset"]
 
@@ -37,6 +38,7 @@ class TrainSpec(StepSpec):
     python_callable: str | None = None
     estimator: str | None = Field(None, description="dotted name of scikit-learn's, XGBoost's or LightGBM's")
     parameters: dict[str, Any] = Field({}, description="any JSON: the trainer's own parameters")
+    search: Search | None = Field(None, description="parameters are tried, and the best are taken")
     holdout: timedelta | None = None
     refit: bool = False
     seed: int = 0

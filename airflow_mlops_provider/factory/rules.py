@@ -115,6 +115,9 @@ def _held_out(pipeline: Pipeline, training: Training, dataset: dict[str, Any]) -
     holdout = training.evaluate and training.evaluate.holdout
     if holdout and "event_timestamp" not in dataset:
         yield ("training", "evaluate", "holdout"), "needs training.dataset.event_timestamp: which rows are the last?"
+    if training.train.search is not None and not holdout:
+        text = "its trials are judged on as long a stretch before the holdout: give training.evaluate.holdout"
+        yield ("training", "train", "search"), text
     if not holdout and "event_timestamp" in dataset and pipeline.monitoring and pipeline.monitoring.retrain:
         text = "a retrained model is judged on rows that it was not fitted on: give training.evaluate.holdout"
         yield ("monitoring", "retrain"), text

@@ -21,6 +21,8 @@ class TrainOperator(StepOperator):
         (templated)
     :param python_callable: `module.function(data, params)` of the bundle, or give `estimator` (templated)
     :param estimator: dotted name of an estimator of scikit-learn, XGBoost or LightGBM (templated)
+    :param search: parameters to try, and how: `{"space": {"max_depth": {"low": 2, "high": 8}}, "trials": 20}`; needs
+        `holdout` (templated)
     :param parameters: the trainer's own (templated)
     :param holdout: the newest stretch that is kept for `EvaluateOperator` (templated)
     :param refit: fit once more on all rows, for what is registered
@@ -37,6 +39,7 @@ class TrainOperator(StepOperator):
         "dataset",
         "python_callable",
         "estimator",
+        "search",
         "parameters",
         "holdout",
         "refit",
@@ -57,6 +60,7 @@ class TrainOperator(StepOperator):
         dataset: Mapping[str, Any],
         python_callable: str | None = None,
         estimator: str | None = None,
+        search: Mapping[str, Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
         holdout: timedelta | str | None = None,
         refit: bool | None = None,
@@ -72,6 +76,7 @@ class TrainOperator(StepOperator):
         self.dataset = dataset
         self.python_callable = python_callable
         self.estimator = estimator
+        self.search = search
         self.parameters = parameters
         self.holdout = holdout
         self.refit = refit

@@ -22,7 +22,7 @@ from airflow_mlops_provider.exceptions import DataError, TransientError
 from airflow_mlops_provider.steps.lake import Lake
 from airflow_mlops_provider.steps.stopping import Stop, StoppedError
 
-__all__ = ["CHECKPOINT_FOLDER", "Checkpoint", "clear"]
+__all__ = ["CHECKPOINT_FOLDER", "Checkpoint", "clear", "kept_beside"]
 
 CHECKPOINT_FOLDER = "_checkpoints"
 
@@ -229,6 +229,11 @@ class _Counted:
     def _passed(self, data: bytes) -> None:
         self.count += len(data)
         self.hash.update(data)
+
+
+def kept_beside(lake: Lake, run_key: str, name: str) -> str:
+    """Return the path of a file that lives as long as the checkpoints of this work."""
+    return f"{_root(lake, run_key)}/{name}"
 
 
 def clear(lake: Lake, run_key: str) -> None:

@@ -7,6 +7,7 @@ import inspect
 import random
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -28,6 +29,7 @@ from airflow_mlops_provider.steps.profile import build_profile
 from airflow_mlops_provider.steps.runs import MODEL_URI, data_tags, find_run, fitted, pinned, running
 from airflow_mlops_provider.steps.sql import identifier
 from airflow_mlops_provider.steps.training_data import LabelledSet, TrainingData
+from airflow_mlops_provider.steps.tuning import Tuning
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,6 +89,7 @@ class _Training:
         valid = self.rows.data(self.rows.select("holdout_rows", since=cut)) if cut else None
         data = self.rows.data(fit_view, valid)
         _check_sides(data, valid, first, cut)
+        self._bounds = (start, cut)
         self.context.say(f"fitting on {len(data.y):,} of {count:,} rows before {cut or end}", progress=0.2)
         run_id, uri = self._fit(data, fit_view, judged=None)
         refit: tuple[str | None, str | None] = (None, None)
@@ -129,16 +132,42 @@ class _Training:
             work=self.work,
             tags=self._tags(judged),
         ) as run:
-            uri = self._logged(self._trained(data, part, run.info.run_id), data, view)
+            parameters = dict(self.spec.parameters) | self._searched(judged or run.info.run_id)
+            model = self._trained(data, parameters, self._training_context(part, run.info.run_id))
+            uri = self._logged(model, data, view, parameters)
             self.client.set_tag(run.info.run_id, MODEL_URI, uri)
             return run.info.run_id, uri
 
-    def _trained(self, data: TrainingData, part: str, run_id: str) -> Any:
-        spec = self.spec
-        _seed(spec.seed)
-        context = self._training_context(part, run_id)
+    def _searched(self, run_id: str) -> dict[str, Any]:
+        """Return the parameters that the search found; the refitted twin takes those of the judged model.
+
+        A trial is judged on a stretch as long as the holdout that lies before it: the holdout itself is the gate's, and
+        what was chosen by it would look better on it than it is.
+        """
+        spec, (start, cut) = self.spec, self._bounds
+        if spec.search is None:
+            return {}
+        if spec.holdout is None or cut is None:
+            raise DataError("search needs a holdout: its trials are judged on as long a stretch before it")
+        inner = cut - spec.holdout
+        valid = self.rows.data(self.rows.select("search_valid", since=inner, before=cut))
+        data = self.rows.data(self.rows.select("search_fit", since=start, before=inner), valid)
+        _check_sides(data, valid, start, inner)
+
+        def fit(params: dict[str, Any], record: Callable[[Mapping[str, float], int | None], None]) -> Any:
+            context = self._training_context(f"trial/{_digest(repr(params))}", run_id)
+            return self._trained(data, {**spec.parameters, **params}, replace(context, record=record))
+
+        lake = self.context.lake(spec)
+        tuning = Tuning(
+            spec.search, lake, self.context.run_key, self.client, self.experiment_id, run_id, self.context.say
+        )
+        return dict(tuning.best(fit, valid, seed=spec.seed, work=self._made_from()))
+
+    def _trained(self, data: TrainingData, parameters: dict[str, Any], context: TrainingContext) -> Any:
+        _seed(self.spec.seed)
         with context.checkpoint.until_stopped():
-            model = self.trainer(data, dict(spec.parameters), context)
+            model = self.trainer(data, dict(parameters), context)
         if not hasattr(model, "predict"):
             raise DataError(f"the trainer returned a {type(model).__name__}, which has no predict")
         return model
@@ -151,18 +180,20 @@ class _Training:
 
         given = self.context
         lake = given.lake(self.spec)
-        made_from = _digest(f"{self.work} {self.rows.until.id} {sorted(self.rows.versions.items())}")
-        checkpoint = Checkpoint(lake, given.run_key, part=part, work=made_from, emit=given.emit)
+        checkpoint = Checkpoint(lake, given.run_key, part=part, work=self._made_from(), emit=given.emit)
         return TrainingContext(
             given.run_key, given.connections, given.emit, self.spec.seed, checkpoint=checkpoint, record=record
         )
 
-    def _logged(self, model: Any, data: TrainingData, view: str) -> str:
+    def _made_from(self) -> str:
+        return _digest(f"{self.work} {self.rows.until.id} {sorted(self.rows.versions.items())}")
+
+    def _logged(self, model: Any, data: TrainingData, view: str, parameters: Mapping[str, Any]) -> str:
         import mlflow
 
         spec = self.spec
         predictions = models.predict(model, data.X)
-        mlflow.log_params({**spec.parameters, "seed": spec.seed, "rows": len(data.y)})
+        mlflow.log_params({**parameters, "seed": spec.seed, "rows": len(data.y)})
         self._log_metrics(model, data)
         return models.log(
             model,

@@ -233,6 +233,15 @@ def test_a_holdout_needs_to_know_which_rows_are_the_last(errors: Errors) -> None
     assert errors(text.replace("target: churned", "target: churned, event_timestamp: at")) == []
 
 
+def test_a_search_is_judged_before_the_holdout(errors: Errors) -> None:
+    text = train(SVC + ", search: {space: {C: {low: 0.1, high: 10, log: true}, kernel: [rbf, linear]}}")
+    text = text.replace("target: churned", "target: churned, event_timestamp: at")
+
+    (said,) = errors(text)
+    assert said.startswith("churn.yaml:7:39 training.train.search: its trials are judged on as long a stretch before")
+    assert errors(text + "  evaluate: {holdout: 10d}\n") == []
+
+
 def test_retraining_needs_rows_to_judge_by(errors: Errors) -> None:
     text = ingest(FILES).replace("target: churned", "target: churned, event_timestamp: at")
     text += "monitoring:\n  performance: {unique_key: [id]}\n  retrain: {when: {calibration_gap: {abs_above: 0.04}}}\n"
