@@ -6,6 +6,8 @@ import pytest
 
 from airflow_mlops_provider.testing.cluster import Cluster
 
+pytestmark = pytest.mark.long
+
 DAGS = ["pod-deferred", "pod-worker", "pod-hasty"]
 
 

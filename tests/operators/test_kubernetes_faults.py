@@ -20,6 +20,7 @@ from tests.pod_driver import BATCH, Killed, PodTask
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
 SOURCE = """
