@@ -16,6 +16,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(1800))  # the first test waits for two months
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    # An idle Airflow takes a third of a core: the suites behind these must not pay for it.
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        for name in ("scheduler", "triggerer", "live"):
+            if name in getattr(item, "funcargs", {}):
+                item.funcargs[name].stop()
+
+
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
     """Give the one Airflow of these tests, with an MLflow server beside it."""

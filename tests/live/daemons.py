@@ -37,6 +37,7 @@ class Daemon:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        self.started.clear()
 
 
 def lives(process):
