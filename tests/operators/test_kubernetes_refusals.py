@@ -23,6 +23,8 @@ with open("/dev/termination-log", "w") as log:
     log.write(outcome)
 """
 DAG = """
+from datetime import timedelta
+
 from airflow.sdk import DAG, task
 from airflow_mlops_provider.operators.kubernetes import KubernetesStepOperator
 from airflow_mlops_provider.operators.promote import MlflowPromoteOperator
@@ -34,7 +36,7 @@ def after():
 with DAG({dag_id!r}, schedule=None):
     gate = KubernetesStepOperator(
         task_id="gate", step={step!r}, spec={spec!r}, pod={pod!r}, poll_interval=0.2, deferrable={deferrable},
-        startup_check_interval_seconds=1, retries=2,
+        startup_check_interval_seconds=1, retries=2, retry_delay=timedelta(0),
     )
     gate >> [MlflowPromoteOperator(task_id="promote", model="delay", version="5"), after()]
 """
@@ -52,7 +54,9 @@ def gate(tmp_path, run_dag, runner, monkeypatch):
         told = {"path": None, "outcome": json.loads(outcome_of(result).encode())}
         program.write_text(DECIDED.format(python=sys.executable, outcome=json.dumps(told)))
         program.chmod(0o755)
-        with Cluster({"decided": Image(path=(str(program.parent),))}, claims={"bin": program.parent}) as cluster:
+        # Its first line names this interpreter, which a checkout below /tmp has there too.
+        image = Image(path=(str(program.parent),), folders=Image.of_python().folders)
+        with Cluster({"decided": image}, claims={"bin": program.parent}) as cluster:
             monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", cluster.airflow_connection())
             pod = {"image": "decided", "volumes": {"bin": {"claim": "bin", "mount_path": str(program.parent)}}}
             source = {"dag_id": f"gate_{tmp_path.name}", "step": step, "spec": spec, "pod": pod}
