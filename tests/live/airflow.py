@@ -47,6 +47,8 @@ class LiveAirflow:
 
     def stop(self):
         self.services.stop()
+        # Called again at the session's end: by then another process may have one of these numbers.
+        self.services.processes.clear()
         for user in self.users.values():
             user.client.close()
 
