@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from airflow_mlops_provider.exceptions import ConfigError
 
@@ -23,6 +24,9 @@ class FactoryConfig:
     the cluster. `gpu_classes` is the JSON of the classes that it may name.
     """
 
+    # Whether these are the settings of where the file is judged.
+    judges: ClassVar[bool] = True
+
     environment: str | None = None
     lake: str | None = None
     allowed_modules: tuple[str, ...] = ()
@@ -36,36 +40,38 @@ class FactoryConfig:
 
     def allows_module(self, dotted: str) -> bool:
         """Return whether a dotted name that is not the bundle's own may be named."""
-        return any(dotted == p or dotted.startswith(f"{p.rstrip('.')}.") for p in self.allowed_modules)
+        return not self.judges or any(
+            dotted == p or dotted.startswith(f"{p.rstrip('.')}.") for p in self.allowed_modules
+        )
 
     def allows_interpreter(self, path: str) -> bool:
         """Return whether steps may run in this interpreter."""
-        return path in self.allowed_interpreters
+        return not self.judges or path in self.allowed_interpreters
 
     def allows_connection(self, conn_id: str) -> bool:
         """Return whether a connection may be named."""
-        return bool({conn_id, "*"} & set(self.allowed_connections))
+        return not self.judges or bool({conn_id, "*"} & set(self.allowed_connections))
 
     def allows_root(self, path: str) -> bool:
         """Return whether a path outside the bundle may be named."""
         roots = [root.rstrip("/") for root in self.allowed_roots]
-        return any(path == root or path.startswith(f"{root}/") for root in roots)
+        return not self.judges or any(path == root or path.startswith(f"{root}/") for root in roots)
 
     def allows_image(self, image: str) -> bool:
         """Return whether pods may run this image."""
-        return any(_begins(image, prefix) for prefix in self.allowed_images)
+        return not self.judges or any(_begins(image, prefix) for prefix in self.allowed_images)
 
     def allows_namespace(self, name: str) -> bool:
         """Return whether pods may be made in this namespace."""
-        return name in self.allowed_namespaces
+        return not self.judges or name in self.allowed_namespaces
 
     def allows_service_account(self, name: str) -> bool:
         """Return whether pods may act as this service account."""
-        return name in self.allowed_service_accounts
+        return not self.judges or name in self.allowed_service_accounts
 
     def knows_gpu_class(self, name: str) -> bool:
         """Return whether there is such a class. Raises ConfigError where the setting is no JSON object."""
-        return name in self.gpu_class_names()
+        return not self.judges or name in self.gpu_class_names()
 
     def gpu_class_names(self) -> list[str]:
         """Return the classes' names. Raises ConfigError where the setting is no JSON object."""
@@ -104,34 +110,4 @@ def _begins(image: str, prefix: str) -> bool:
 class ElsewhereConfig(FactoryConfig):
     """The settings of another Airflow than this one. Nobody here knows its allow-lists: it will apply them itself."""
 
-    def allows_module(self, dotted: str) -> bool:  # noqa: ARG002
-        """Return True."""
-        return True
-
-    def allows_interpreter(self, path: str) -> bool:  # noqa: ARG002
-        """Return True."""
-        return True
-
-    def allows_connection(self, conn_id: str) -> bool:  # noqa: ARG002
-        """Return True."""
-        return True
-
-    def allows_root(self, path: str) -> bool:  # noqa: ARG002
-        """Return True."""
-        return True
-
-    def allows_image(self, image: str) -> bool:  # noqa: ARG002
-        """Return True."""
-        return True
-
-    def allows_namespace(self, name: str) -> bool:  # noqa: ARG002
-        """Return True."""
-        return True
-
-    def allows_service_account(self, name: str) -> bool:  # noqa: ARG002
-        """Return True."""
-        return True
-
-    def knows_gpu_class(self, name: str) -> bool:  # noqa: ARG002
-        """Return True."""
-        return True
+    judges = False

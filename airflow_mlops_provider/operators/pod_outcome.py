@@ -25,10 +25,13 @@ def outcome_in_lake(inner: StepOperator, pod: str, end: End, context: Context) -
     Airflow's environment has not the tools to read it.
     """
     from airflow_mlops_provider.hooks.lake import LakeHook
+    from airflow_mlops_provider.runners.base import redacted
     from airflow_mlops_provider.runners.outcomes import kept_outcome
     from airflow_mlops_provider.runners.pod import outcome_path
 
-    path = end.path or outcome_path(pod)
+    # By the pod's name, whatever path its message says: what comes from a pod chooses no file of the lake.
+    path = outcome_path(pod)
+    store = None
     try:
         store = LakeHook(inner.lake_conn_id, inner.lake).fields()
         return kept_outcome(inner.build_spec(context)["lake"], path, store)
@@ -38,4 +41,5 @@ def outcome_in_lake(inner: StepOperator, pod: str, end: End, context: Context) -
         inner.log.warning("the lake was not asked for an outcome: %s", exc)
         return None
     except Exception as exc:
-        raise AirflowException(f"{inner.step}: {end.cause}: {end.detail}; the lake could not be asked: {exc}") from exc
+        said = redacted(str(exc), {"lake": store or {}})
+        raise AirflowException(f"{inner.step}: {end.cause}: {end.detail}; the lake could not be asked: {said}") from exc

@@ -172,4 +172,4 @@ def _gpu_class(pod: Pod, classes: Mapping[str, GpuClass]) -> GpuClass | None:
 
 def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields without those that say nothing."""
-    return {key: value for key, value in fields.items() if value not in (None, {}, [], (), False) or value == 0}
+    return {key: value for key, value in fields.items() if value is not None and value not in ({}, [], ())}

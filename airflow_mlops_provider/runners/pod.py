@@ -98,7 +98,8 @@ def _kept(request: Request, outcome: Outcome, pod: str) -> str | None:
         lake = Lake(str(request.spec.get("lake", "")), request.connections.get("lake_default"))
         lake.put(f"{lake.root}/{path}", outcome.encode().encode())
     except Exception as exc:  # noqa: BLE001  # the termination message still tells; a lost outcome must not hide the step's own
-        print(f"the outcome could not be written to the lake: {type(exc).__name__}: {exc}", file=sys.stderr)
+        text = redacted(f"{type(exc).__name__}: {exc}", request.connections)
+        print(f"the outcome could not be written to the lake: {text}", file=sys.stderr)
         return None
     return path
 

@@ -13,6 +13,7 @@ from airflow_mlops_provider.runners.ending import INTERRUPTED, End
 
 __all__ = ["Next", "next_of", "with_changes"]
 
+# By its words: Kubernetes hands on what the registry said as text, and nothing else.
 _AWAY = re.compile(
     r"too many requests|toomanyrequests|rate ?limit|qps exceeded|unavailable|timeout|timed out|bad gateway"
     r"|internal server error|no such host|connection (refused|reset)|no route to host|TLS handshake|unexpected EOF",

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.contracts.search import Range, Scalar, Search, Trial
-from airflow_mlops_provider.exceptions import DataError, InputError, MissingExtraError
+from airflow_mlops_provider.exceptions import DataError, MissingExtraError, MlopsError
 
 if TYPE_CHECKING:
     import optuna
@@ -35,7 +35,8 @@ def search(
     """Return the best trial of `spec.trials`, those that are `known` from an earlier try included.
 
     `attempt(params, report)` fits and returns the metric; `report(value, step)` tells how it goes, and gives the
-    trial up where it goes badly. A trial that raises InputError ends the search; any other fault is that trial's.
+    trial up where it goes badly. An error of this package (bad input, SIGTERM) ends the search and is kept of no trial;
+    any other fault is that trial's.
     `record` is called after each. Time that earlier tries took counts. Same seed, same trials: same proposals.
     Raises DataError if no trial was completed, MissingExtraError without Optuna.
     """
@@ -112,7 +113,8 @@ def _tried(trial: optuna.Trial, attempt: Attempt, number: int, clock: Callable[[
         )
     except optuna.TrialPruned:
         made = {"state": "pruned"}
-    except InputError:
+    except MlopsError:
+        # Bad input, or SIGTERM: of the whole step, not of this choice.
         raise
     except Exception as exc:  # noqa: BLE001  # one bad choice of parameters must not end the search; its words are kept
         made = {"state": "failed", "error": f"{type(exc).__name__}: {exc}"}

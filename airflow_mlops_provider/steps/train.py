@@ -89,7 +89,7 @@ class _Training:
         valid = self.rows.data(self.rows.select("holdout_rows", since=cut)) if cut else None
         data = self.rows.data(fit_view, valid)
         _check_sides(data, valid, first, cut)
-        self._bounds = (start, cut)
+        self._bounds = (first, start, cut)
         self.context.say(f"fitting on {len(data.y):,} of {count:,} rows before {cut or end}", progress=0.2)
         run_id, uri = self._fit(data, fit_view, judged=None)
         refit: tuple[str | None, str | None] = (None, None)
@@ -144,7 +144,7 @@ class _Training:
         A trial is judged on a stretch as long as the holdout that lies before it: the holdout itself is the gate's, and
         what was chosen by it would look better on it than it is.
         """
-        spec, (start, cut) = self.spec, self._bounds
+        spec, (first, start, cut) = self.spec, self._bounds
         if spec.search is None:
             return {}
         if spec.holdout is None or cut is None:
@@ -152,10 +152,10 @@ class _Training:
         inner = cut - spec.holdout
         valid = self.rows.data(self.rows.select("search_valid", since=inner, before=cut))
         data = self.rows.data(self.rows.select("search_fit", since=start, before=inner), valid)
-        _check_sides(data, valid, start, inner)
+        _check_sides(data, valid, first, inner)
 
         def fit(params: dict[str, Any], record: Callable[[Mapping[str, float], int | None], None]) -> Any:
-            context = self._training_context(f"trial/{_digest(repr(params))}", run_id)
+            context = self._training_context(f"trial-{_digest(repr(params))}", run_id)
             return self._trained(data, {**spec.parameters, **params}, replace(context, record=record))
 
         lake = self.context.lake(spec)

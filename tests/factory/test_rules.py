@@ -299,5 +299,5 @@ def test_a_pod_sees_the_lake(errors: Errors) -> None:
 
     assert errors(text, lake="s3://lake", **config) == []
     assert errors(text, lake="/srv/lake", **config) == []
-    (said,) = errors(text, lake="/home/lake", **config)
-    assert "the pod does not see the lake '/home/lake': mount a volume at that path" in said
+    (said,) = errors(text, lake="/data/lake", **config)
+    assert "the pod does not see the lake '/data/lake': mount a volume at that path" in said

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from airflow_mlops_provider.contracts.search import Range, Search
-from airflow_mlops_provider.exceptions import ConfigError, DataError
+from airflow_mlops_provider.exceptions import ConfigError, DataError, TransientError
 from airflow_mlops_provider.steps.search import search
 
 SPACE = {"x": Range(low=-1.0, high=1.0), "depth": Range(low=2, high=8, step=2), "kind": ("a", "b")}
@@ -113,6 +113,19 @@ def test_bad_input_ends_it_at_once():
 
     with pytest.raises(ConfigError, match="no such column"):
         found(attempt=wrong)
+
+
+def test_sigterm_ends_it_and_the_trial_that_it_met_is_tried_again():
+    tried = []
+
+    def stopped(params, report):
+        if len(tried) == 2:
+            raise TransientError("stopped by SIGTERM")
+        return bowl(params, report)
+
+    with pytest.raises(TransientError):
+        found(attempt=stopped, record=tried.append)
+    assert [trial.state for trial in tried] == ["complete", "complete"]
 
 
 def test_time_that_is_over_ends_it_also_over_several_tries():
