@@ -70,15 +70,32 @@ class Run:
     pushed: dict[tuple[str, str], Any]
 
 
+# The folders whose tests share an Airflow or an environment.
+SHARING = ("live", "environments")
 # What Airflow's own parts warn of when a DAG runs in this process.
 AIRFLOWS_OWN = ("ignore:Using `httpx` with `starlette.testclient` is deprecated",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # What waits most goes first, so that the workers end together.
+    items.sort(key=lambda item: item.path.parent.name not in SHARING)
     for item in items:
         if "run_dag" in getattr(item, "fixturenames", ()):
             for warning in AIRFLOWS_OWN:
                 item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # xdist's, which not every environment has
+    """Give one worker a file as a whole, or a folder. Its marks cannot say it: xdist 3.8 loses them on pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = Path(nodeid.partition("::")[0])
+            return path.parent.name if path.parent.name in SHARING else str(path)
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -120,17 +137,24 @@ def read_dags(dags: Path) -> Callable[[], Any]:
 
 
 @pytest.fixture
-def run_dag(airflow_db: None, dags: Path, read_dags: Callable[[], Any]) -> Callable[..., Run]:
-    """Return a function that writes a DAG file of one DAG and lets Airflow run it once, in this process."""
+def run_dag(airflow_db: None, dags: Path, read_dags: Callable[[], Any]) -> Iterator[Callable[..., Run]]:
+    """Give a function that writes a DAG file of one DAG and lets Airflow run it once, in this process."""
+    from airflow.api.common.delete_dag import delete_dag
+
+    ran = set()
 
     def run(source: str, *, logical_date: datetime | None = None, conf: dict[str, Any] | None = None) -> Run:
         (dags / "dag_under_test.py").write_text(dedent(source))
         bag = read_dags()
         assert not bag.import_errors
         (dag,) = bag.dags.values()
+        ran.add(dag.dag_id)
         return _ended(dag.test(logical_date=logical_date, run_conf=conf))
 
-    return run
+    yield run
+    # Another test's DAG may have the same name: Airflow would take it for a new version of this one.
+    for dag_id in ran:
+        delete_dag(dag_id)
 
 
 def _ended(dag_run: Any) -> Run:  # Airflow's DagRun

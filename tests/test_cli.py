@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from importlib.metadata import version
@@ -145,18 +144,13 @@ def test_doctor_describes_this_and_another_interpreter(capsys: pytest.CaptureFix
     assert "/nowhere/python cannot be started" in capsys.readouterr().err
 
 
-def test_a_cold_lint_is_quick_and_loads_neither_airflow_nor_a_tool(file: Path) -> None:
+def test_lint_loads_neither_airflow_nor_a_tool(file: Path) -> None:
     heavy = "{'airflow', 'pandas', 'pyarrow', 'duckdb', 'mlflow', 'ibis', 'jinja2'}"
     code = (
         "import sys; from airflow_mlops_provider.cli import main; "
         f"assert main(['lint', 'tiny.yaml']) == 0; assert not {heavy} & set(sys.modules)"
     )
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code], check=True, cwd=file.parent, env={"PYTHONPATH": str(ROOT)})
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-
-    # CPU, not wall: other tests run beside this one
-    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 0.5
 
 
 def test_the_module_runs_as_the_script_does(file: Path) -> None:

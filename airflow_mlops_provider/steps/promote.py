@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,9 @@ __all__ = ["promote", "register", "set_alias", "sync_alias"]
 _RUN_KEY = "mlops.run_key"
 _SEQUENCE = "mlops.promotion_sequence"
 _TAG_LENGTH = 4000
+# What MLflow answers where two clients write one row at once, and where its database is locked.
+_COLLISIONS = ("BAD_REQUEST", "TEMPORARILY_UNAVAILABLE")
+_WRITES = 6
 
 
 def register(spec: RegisterSpec, context: StepContext) -> RegisterResult:
@@ -106,7 +112,7 @@ def sync_alias(client: MlflowClient, ledger: PromotionLedger, model: str, alias:
     tags = client.get_model_version(model, version).tags
     if champion is not None and version == champion.version:
         if tags.get(_SEQUENCE) != str(champion.sequence):
-            client.set_model_version_tag(model, version, _SEQUENCE, str(champion.sequence))
+            _tag(client, model, version, champion.sequence)
         return None
     outside = Promotion(
         sequence=(champion.sequence if champion else 0) + 1,
@@ -226,5 +232,23 @@ def _alias(client: MlflowClient, model: str, alias: str) -> str | None:
 
 def set_alias(client: MlflowClient, model: str, alias: str, promotion: Promotion) -> None:
     """Let MLflow's alias follow a promotion, and tag the version so that a later move by hand is known."""
-    client.set_registered_model_alias(model, alias, promotion.version)
-    client.set_model_version_tag(model, promotion.version, _SEQUENCE, str(promotion.sequence))
+    _written(lambda: client.set_registered_model_alias(model, alias, promotion.version))
+    _tag(client, model, promotion.version, promotion.sequence)
+
+
+def _tag(client: MlflowClient, model: str, version: str, sequence: int) -> None:
+    _written(lambda: client.set_model_version_tag(model, version, _SEQUENCE, str(sequence)))
+
+
+def _written(write: Callable[[], object]) -> None:
+    """Write, again where another client wrote the same row at once: MLflow reads before it inserts, and refuses one."""
+    from mlflow.exceptions import MlflowException
+
+    for tried in range(1, _WRITES + 1):
+        try:
+            write()
+            return
+        except MlflowException as exc:
+            if tried == _WRITES or exc.error_code not in _COLLISIONS:
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**tried))  # apart from the other, not a secret

@@ -280,7 +280,7 @@ def test_an_image_that_is_not_there_fails_at_once_with_the_registrys_words(clust
     assert "ingest: image acme/absent:1: " in str(run.error)
     assert "ErrImagePull: failed to resolve reference: pull access denied" in str(run.error)
     assert (run.tries, left(cluster)) == (1, [])
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 90
 
 
 @MODES
@@ -303,7 +303,7 @@ def test_a_pod_that_is_out_of_time_is_deleted(cluster, task):
     run = task("endless", execution_timeout=timedelta(seconds=4), on_finish_action="keep_pod")
     began = time.monotonic()
     assert not run.run()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
     assert left(cluster) == []
 
 

@@ -73,7 +73,7 @@ def start(api: Any, pod: Callable[..., dict[str, Any]]) -> Callable[..., str]:
 def when(api: Any) -> Callable[..., Any]:
     """Return a function that waits until a pod is as told, and returns it."""
 
-    def wait(name: str, holds: Callable[[Any], bool], timeout_s: float = 20) -> Any:
+    def wait(name: str, holds: Callable[[Any], bool], timeout_s: float = 120) -> Any:
         until = time.monotonic() + timeout_s
         while not holds(found := api.read_namespaced_pod(name, "default")):
             assert time.monotonic() < until, found.status
@@ -114,7 +114,7 @@ def gone(api: Any) -> Callable[[str], float]:
     def wait(name: str) -> float:
         since = time.monotonic()
         while name in [one.metadata.name for one in api.list_namespaced_pod("default").items]:
-            assert time.monotonic() - since < 10
+            assert time.monotonic() - since < 60
             time.sleep(0.02)
         return time.monotonic() - since
 
