@@ -18,7 +18,8 @@ from airflow_mlops_provider.contracts.validate import ValidateSpec
 from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.context import StepContext
-from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake, check_storable
+from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake
+from airflow_mlops_provider.steps.lake_types import check_storable
 from airflow_mlops_provider.steps.sources import read_source
 from airflow_mlops_provider.steps.sql import identifier
 

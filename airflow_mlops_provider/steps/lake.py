@@ -14,13 +14,14 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from airflow_mlops_provider.exceptions import ConfigError, DataError, TransientError
+from airflow_mlops_provider.steps.lake_types import check_schema, storable
 from airflow_mlops_provider.steps.sql import identifier, literal
 
 if TYPE_CHECKING:
     import duckdb
     from deltalake import DeltaTable
 
-__all__ = ["BATCH_COLUMN", "Lake", "Written", "check_schema", "check_storable"]
+__all__ = ["BATCH_COLUMN", "Lake", "Written"]
 
 # Names the batch that a row came with: file statistics on it prune, so tables need no partitions.
 BATCH_COLUMN = "_batch"
@@ -90,7 +91,7 @@ class Lake:
         from deltalake.exceptions import CommitFailedError
 
         for _ in range(_RETRIES):
-            rows = _storable(data if isinstance(data, pa.Table) else data())
+            rows = storable(data if isinstance(data, pa.Table) else data())
             handle = self._ensure(table, rows.schema)
             done = handle.transaction_version(app)
             if done is not None and done >= sequence:
@@ -254,74 +255,6 @@ def _read_files(handle: DeltaTable) -> pa.Table:
     parts = [pq.ParquetFile(file).read() for file in _local_files(handle)]
     # Files older than a column lack it, and those older than its removal have it still.
     return pa.concat_tables([empty, *parts], promote_options="permissive").select(empty.column_names)
-
-
-def check_schema(table: str, known: pa.Schema, given: pa.Schema, policy: str) -> bool:
-    """Return whether a write of `given` must merge schemas.
-
-    Delta casts types silently, so we compare them. Raises DataError if a type changed, or a column came or went
-    where `policy` is reject.
-    """
-    types = {f.name: _stored(f.type) for f in known}
-    retyped = [
-        f"{f.name}: {types[f.name]} became {_stored(f.type)}"
-        for f in given
-        if f.name in types and types[f.name] != _stored(f.type)
-    ]
-    if retyped:
-        raise DataError(f"{table}: column types changed: {'; '.join(retyped)}")
-    new = [f.name for f in given if f.name not in types]
-    missing = [n for n in types if n not in given.names]
-    if (new or missing) and policy == "reject":
-        raise DataError(
-            f"{table}: columns changed (new: {new or 'none'}, missing: {missing or 'none'}); on_schema_change is reject"
-        )
-    return bool(new or missing)
-
-
-def check_storable(table: str, schema: pa.Schema) -> None:
-    """Raise DataError if the lake keeps no such type."""
-    wrong = [f"{f.name}: {f.type}" for f in schema if _is_foreign(f.type)]
-    if wrong:
-        raise DataError(f"{table}: Delta keeps no such type: {'; '.join(wrong)}; give it as a number or as text")
-
-
-def _is_foreign(kind: pa.DataType) -> bool:
-    inner = [kind.field(i).type for i in range(kind.num_fields)]
-    return (
-        pa.types.is_duration(kind)
-        or pa.types.is_time(kind)
-        or pa.types.is_float16(kind)
-        or pa.types.is_interval(kind)
-        or isinstance(kind, pa.BaseExtensionType)
-        or any(map(_is_foreign, inner))
-    )
-
-
-def _storable(rows: pa.Table | pa.RecordBatchReader) -> pa.Table | pa.RecordBatchReader:
-    """Return the rows in the types that Delta keeps; a cast that would lose something is Arrow's error."""
-    schema = pa.schema([pa.field(f.name, _stored(f.type)) for f in rows.schema])
-    if schema.equals(rows.schema):
-        return rows
-    return rows.cast(schema)
-
-
-def _stored(kind: pa.DataType) -> pa.DataType:
-    """Return the type that Delta keeps for an Arrow type, so that a round trip compares equal."""
-    if pa.types.is_dictionary(kind):
-        return _stored(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", tz="UTC" if kind.tz else None)
-    if pa.types.is_date(kind):
-        return pa.date32()
-    if pa.types.is_unsigned_integer(kind):
-        # Delta has no unsigned types; a value that does not fit is Arrow's error.
-        return {8: pa.int16(), 16: pa.int32()}.get(kind.bit_width, pa.int64())
-    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
-        return pa.list_(_stored(kind.value_type))
-    return kind
 
 
 def _storage_options(connection: Mapping[str, Any]) -> dict[str, str]:

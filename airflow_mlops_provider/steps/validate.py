@@ -18,7 +18,8 @@ from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.datasets import within
 from airflow_mlops_provider.steps.expectations.audit import Audit, audit
 from airflow_mlops_provider.steps.expectations.suite import Suite, load_suite
-from airflow_mlops_provider.steps.lake import Lake, check_schema
+from airflow_mlops_provider.steps.lake import Lake
+from airflow_mlops_provider.steps.lake_types import check_schema
 
 __all__ = ["quarantine_table", "validate"]
 

@@ -1,4 +1,4 @@
-"""`make chaos` works: every scenario holds once, and what does not hold ends it with a code."""
+"""`make chaos` works: a quick scenario holds once, and what does not hold is in the table."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.chaos.result import Found, as_table
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
-def test_every_scenario_holds_once():
+def test_a_scenario_holds_once():
     done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--n", "1"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.chaos", "--n", "1", "--only", "decisions"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [line.split()[-1] for line in done.stdout.splitlines()[-5:]] == ["0"] * 5
+    assert done.stdout.splitlines()[-1].split()[-1] == "0"
 
 
 def test_a_violation_is_in_the_table():

@@ -95,7 +95,7 @@ class Airflow:
                 start_new_session=True,
             )
         try:
-            until(lambda: process.poll() is not None or _answers(url), timeout_s=180)
+            until(lambda: process.poll() is not None or _answers(url), timeout_s=600)
             assert process.poll() is None, log.read_text()[-4000:]
             yield url
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,12 @@ from tests.environments.airflow_cli import Airflow
 from tests.environments.make_env import make_env, run, uv
 
 NAME = "airflow-mlops-provider"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(2400))  # who is first installs an environment
 
 
 @pytest.fixture(scope="session")

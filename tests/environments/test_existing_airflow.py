@@ -127,9 +127,9 @@ def test_a_foreign_asset_wakes_the_pipeline_whose_step_runs_in_the_other_environ
     admin = person("root")
     for dag_id in ("orders-data", "warehouse"):
         admin.patch(f"/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
-    (emitted,) = until(lambda: ended(admin, "warehouse"), timeout_s=180)
+    (emitted,) = until(lambda: ended(admin, "warehouse"), timeout_s=600)
     assert emitted["state"] == "success"
-    (found,) = until(lambda: ended(admin, "orders-data"), timeout_s=180)
+    (found,) = until(lambda: ended(admin, "orders-data"), timeout_s=600)
     assert (found["run_type"], found["state"]) == ("asset_triggered", "success")
     rows = run(tools, "-c", ROWS, airflow.home / "lake" / "orders").splitlines()
     assert rows == ["2024-01-02 3"]

@@ -116,11 +116,11 @@ def test_two_months_of_flights_run_apart_from_airflow(airflow, client, python, m
     for section in SECTIONS:
         client.patch(f"/dags/flights-{section}", json={"is_paused": False}).raise_for_status()
     month(client, 1)
-    until(lambda: runs(client, "train") == ["success"], timeout_s=420)
+    until(lambda: runs(client, "train") == ["success"], timeout_s=1200)
     month(client, 2)
-    until(lambda: runs(client, "data") == ["success"] * 2, timeout_s=240)
-    until(lambda: runs(client, "score").count("success") >= 2, timeout_s=240)
-    until(lambda: runs(client, "monitor").count("success") >= 2, timeout_s=240)
+    until(lambda: runs(client, "data") == ["success"] * 2, timeout_s=900)
+    until(lambda: runs(client, "score").count("success") >= 2, timeout_s=900)
+    until(lambda: runs(client, "monitor").count("success") >= 2, timeout_s=900)
     flights, scored = run(python, "-c", FLIGHTS, airflow.home / "lake").split()
     assert scored == f"2013-02-01:{flights}"
     alias = httpx.get(

@@ -34,9 +34,8 @@ def test_the_first_model_is_promoted_and_its_equal_is_not(site, mlflow_client):
     assert (champion(mlflow_client), versions(mlflow_client)) == ("1", ["1"])
 
 
-@pytest.mark.parametrize(
-    "form", ["models:/churn@candidate", "models:/churn/1", "runs:/{run_id}/model", "runs:/{run_id}/files"]
-)
+# Other forms: tests/steps/test_promote_address.py.
+@pytest.mark.parametrize("form", ["models:/churn@candidate", "runs:/{run_id}/model", "runs:/{run_id}/files"])
 def test_a_model_at_any_address_is_judged_and_promoted(site, mlflow_client, tmp_path, form):
     import mlflow
     from sklearn.linear_model import LogisticRegression

@@ -24,7 +24,7 @@ SETTINGS = {
 }
 DAGS = ["after-data", "foreign", "gate-train", "hasty-train", "steady-data"]
 DAGS += [f"shop-{section}" for section in ("data", "score", "monitor", "train")]
-PATIENCE_S = 300
+PATIENCE_S = 900
 
 
 class LiveAirflow:
