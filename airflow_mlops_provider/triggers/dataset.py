@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
-
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.hooks.lake import LakeHook
-from airflow_mlops_provider.triggers.wait import looks
+from airflow_mlops_provider.triggers.wait import WaitTrigger
+
+if TYPE_CHECKING:
+    from airflow_mlops_provider.steps.lake import Lake
 
 __all__ = ["DatasetVersionTrigger"]
 
 
-class DatasetVersionTrigger(BaseTrigger):
-    """Fire once `table` has a version later than `after` (null: any version).
+class DatasetVersionTrigger(WaitTrigger):
+    """Fire once `table` has a version later than `after` (null: any version), as the trigger of an `AssetWatcher` at
+    each later one.
 
-    The event is `{"version": n}`. What goes wrong while looking ends the trigger and fails its task, which a
-    retry may get past.
+    The event is `{"version": n}`. Triggers on one table share one look. What goes wrong while looking ends the trigger
+    and fails its task, which a retry may get past.
     """
 
     def __init__(
         self, *, lake: str, table: str, after: int | None, lake_conn_id: str = "lake_default", poke_interval: float = 60
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
+        super().__init__(poke_interval)
         self.lake = lake
         self.table = table
         self.after = after
         self.lake_conn_id = lake_conn_id
-        self.poke_interval = poke_interval
+        self._opened: Lake | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and its arguments."""
@@ -41,12 +42,20 @@ class DatasetVersionTrigger(BaseTrigger):
             "poke_interval": self.poke_interval,
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the version is there."""
-        hook = LakeHook(self.lake_conn_id, self.lake)
-        lake = await hook.aget_conn()
-        async for _ in looks(self.poke_interval):
-            version = await asyncio.to_thread(lake.version, self.table)
-            if version is not None and (self.after is None or version > self.after):
-                yield TriggerEvent({"version": version})  # type: ignore[no-untyped-call]  # Airflow's own
-                return
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The table."""
+        return ("version", self.lake_conn_id, self.lake, self.table)
+
+    async def look(self) -> int | None:
+        """Return the table's version."""
+        if self._opened is None:
+            self._opened = await LakeHook(self.lake_conn_id, self.lake).aget_conn()
+        return await asyncio.to_thread(self._opened.version, self.table)
+
+    def event(self, found: int | None) -> dict[str, Any] | None:
+        """Return the event of a later version."""
+        if found is None or (self.after is not None and found <= self.after):
+            return None
+        self.after = found
+        return {"version": found}

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-
 from airflow_mlops_provider.hooks.mlflow import MlflowHook
-from airflow_mlops_provider.triggers.wait import looks
+from airflow_mlops_provider.triggers.wait import WaitTrigger
 
 __all__ = ["ModelVersionTrigger"]
 
 
-class ModelVersionTrigger(BaseTrigger):
-    """Fire once `alias` of `model` names a version other than `other_than` (null: any version).
+class ModelVersionTrigger(WaitTrigger):
+    """Fire once `alias` of `model` names a version other than `other_than` (null: any version), as the trigger of an
+    `AssetWatcher` at each other one.
 
-    The event is `{"version": "3"}`.
+    The event is `{"version": "3"}`. Triggers on one alias share one look.
     """
 
     def __init__(
@@ -29,12 +27,12 @@ class ModelVersionTrigger(BaseTrigger):
         mlflow_conn_id: str = "mlflow_default",
         poke_interval: float = 60,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
+        super().__init__(poke_interval)
         self.model = model
         self.alias = alias
         self.other_than = other_than
         self.mlflow_conn_id = mlflow_conn_id
-        self.poke_interval = poke_interval
+        self._fields: dict[str, Any] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and its arguments."""
@@ -46,12 +44,21 @@ class ModelVersionTrigger(BaseTrigger):
             "poke_interval": self.poke_interval,
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the version is there."""
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The alias."""
+        return ("alias", self.mlflow_conn_id, self.model, self.alias)
+
+    async def look(self) -> str | None:
+        """Return the version behind the alias."""
         hook = MlflowHook(self.mlflow_conn_id)
-        fields = await hook.afields()
-        async for _ in looks(self.poke_interval):
-            version = await asyncio.to_thread(hook.alias_version, self.model, self.alias, fields)
-            if version is not None and version != self.other_than:
-                yield TriggerEvent({"version": version})  # type: ignore[no-untyped-call]  # Airflow's own
-                return
+        if self._fields is None:
+            self._fields = await hook.afields()
+        return await asyncio.to_thread(hook.alias_version, self.model, self.alias, self._fields)
+
+    def event(self, found: str | None) -> dict[str, Any] | None:
+        """Return the event of another version."""
+        if found is None or found == self.other_than:
+            return None
+        self.other_than = found
+        return {"version": found}

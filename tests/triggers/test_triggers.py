@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
+from airflow.sdk import Asset, AssetWatcher
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +79,36 @@ def test_another_champion_fires(tmp_path, connect, hurried):
         return (await asyncio.gather(first(trigger), change))[0]
 
     assert asyncio.run(both()) == {"version": "2"}
+
+
+def test_the_trigger_of_an_asset_goes_on_with_each_later_version(tmp_path, hurried):
+    lake = Lake(str(tmp_path))
+    lake.write_once("visits", pa.table({"a": [1]}), app="1")
+    trigger = DatasetVersionTrigger(lake=str(tmp_path), table="visits", after=None, poke_interval=0.05)
+    asset = Asset("visits", watchers=[AssetWatcher(name="new versions", trigger=trigger)])
+    assert asset.watchers[0].trigger is trigger
+
+    async def versions():
+        events = trigger.run()
+        found = [(await anext(events)).payload]
+        await asyncio.to_thread(lake.write_once, "visits", pa.table({"a": [2]}), app="2")
+        found.append((await anext(events)).payload)
+        await events.aclose()
+        return found
+
+    first_version = lake.version("visits")
+    assert asyncio.run(versions()) == [{"version": first_version}, {"version": first_version + 1}]
+
+
+def test_the_trigger_of_a_task_ends_with_its_event(tmp_path, hurried):
+    Lake(str(tmp_path)).write_once("visits", pa.table({"a": [1]}), app="1")
+    trigger = DatasetVersionTrigger(lake=str(tmp_path), table="visits", after=None, poke_interval=0.05)
+    trigger.task_instance = SimpleNamespace(task_id="watch")  # as the triggerer sets it
+
+    async def events():
+        return [event.payload async for event in trigger.run()]
+
+    assert asyncio.run(events()) == [{"version": 1}]
 
 
 @given(table=WORDS, version=st.none() | st.integers(0, 9), every=st.integers(1, 99))
