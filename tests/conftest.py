@@ -127,6 +127,9 @@ def dags() -> Iterator[Path]:
 @pytest.fixture
 def read_dags(dags: Path) -> Callable[[], Any]:
     """Return a function that reads the folder as the DAG processor does."""
+    # A test before this one that ran tasks in this process leaves their DAG's id behind: only that one would be read.
+    for name in ("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "_AIRFLOW_PARSING_CONTEXT_TASK_ID"):
+        os.environ.pop(name, None)
 
     def read() -> Any:  # Airflow's DagBag
         from airflow.dag_processing.dagbag import BundleDagBag

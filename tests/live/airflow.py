@@ -19,7 +19,7 @@ SETTINGS = {
     # A killed scheduler's tasks are taken over by the next one after that long.
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 10,
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 5,
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 10,
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 20,
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 3,
 }
 DAGS = ["after-data", "foreign", "gate-train", "hasty-train", "steady-data"]
