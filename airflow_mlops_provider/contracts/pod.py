@@ -63,6 +63,7 @@ class Pod(Contract):
     namespace: Name | None = None
     gpu: str | None = Field(None, description="a class of `[mlops] gpu_classes`")
     gpus: int = Field(1, ge=1, description="devices, where `gpu` is given")
+    workers: int = Field(1, ge=1, description="pods that train together; each has all of what is said here")
     cpu: Quantity | None = None
     memory: Quantity | None = None
     memory_ceiling: Quantity | None = Field(None, description="out of memory once: try again with up to that much")

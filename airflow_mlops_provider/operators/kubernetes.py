@@ -12,13 +12,16 @@ from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from airflow_mlops_provider.exceptions import ConfigError, InputError
-from airflow_mlops_provider.hooks.kubernetes import fault_of, make_pod, make_secret, pod_now
+from airflow_mlops_provider.hooks.kubernetes import fault_of, job_of, make_pod, make_secret, pod_now
+from airflow_mlops_provider.hooks.kubernetes_job import make_job, make_service
 from airflow_mlops_provider.operators.lasting_pod import LastingPod
 from airflow_mlops_provider.operators.links import MlflowRunLink, ModelVersionLink
+from airflow_mlops_provider.operators.pod_end import end_seen
 from airflow_mlops_provider.operators.pod_memory import Memory, recall, remember
 from airflow_mlops_provider.operators.pod_outcome import outcome_in_lake
-from airflow_mlops_provider.operators.pod_spec import checked_pod, known_classes, laid_over
+from airflow_mlops_provider.operators.pod_spec import checked_pod, known_classes, laid_over, named
 from airflow_mlops_provider.operators.steps import operator_of
+from airflow_mlops_provider.runners.pod_job import JOB
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier, Context
@@ -45,7 +48,7 @@ class KubernetesStepOperator(LastingPod):
 
     :param step: `train`, or another step of this package
     :param spec: arguments of that step's operator (templated)
-    :param pod: image, devices, memory and the like: see `contracts.pod.Pod` (templated)
+    :param pod: image, devices, memory, workers and the like: see `contracts.pod.Pod` (templated)
     :param gpu_classes: classes that `pod["gpu"]` may name; default: `[mlops] gpu_classes`
     :param notify: notifiers that are told what happened
     :param notify_on: of `refused`, `promoted`, `rolled_back` and `drift`, which; default: all
@@ -112,7 +115,7 @@ class KubernetesStepOperator(LastingPod):
         if self._following:  # the pod that `execute` found has ended: who follows it there reads its end too
             return follow(context, event)
         self._change(dict(event.get(_CHANGES) or {}))
-        self.mine = k8s.V1Pod(metadata=k8s.V1ObjectMeta(name=event["name"], namespace=event["namespace"]))
+        self.take(event["name"], event["namespace"], event.get(JOB))
         return self._run(context, lambda: follow(context, event))
 
     def _start(self, context: Context) -> Any:
@@ -161,19 +164,15 @@ class KubernetesStepOperator(LastingPod):
         return None
 
     def _next(self, context: Context, failure: Exception | None) -> Next:
-        from airflow_mlops_provider.runners.ending import End, end_of
         from airflow_mlops_provider.runners.pod_retry import next_of, with_changes
         from airflow_mlops_provider.runners.usage import lines_of
 
-        end = End("node_lost", "the pod is gone")
-        if self.seen is not None:
-            end = end_of(k8s.ApiClient().sanitize_for_serialization(self.seen), self.base_container_name)
+        pod, classes = self._pod(), known_classes(self.gpu_classes)
+        name, end = end_seen(self.client, self.mine, self.seen, pod.workers, self.base_container_name)
         if end.cause == "running":  # so it is KubernetesPodOperator that would not wait any longer
             end = replace(end, detail=f"{end.detail}: {failure}")
         elif end.outcome is None and end.cause != "image":
-            name = str(self.mine and self.mine.metadata.name)
             end = replace(end, outcome=outcome_in_lake(self._inner(), name, end, context))
-        pod, classes = self._pod(), known_classes(self.gpu_classes)
         for line in lines_of(end.usage, with_changes(pod, self._changes), classes):
             self.log.info("%s", line)
         return next_of(end, pod, self._changes, classes)
@@ -210,8 +209,9 @@ class KubernetesStepOperator(LastingPod):
             raise ConfigError("a step's pod is built from a task's context; `airflow-mlops plan --manifest` shows it")
         try:
             request = self._request(context)
-            secret = base.metadata.name if request.connections else None
             pod = with_changes(self._pod(), self._changes)
+            base = named(base, pod, request)
+            secret = base.metadata.name if request.connections else None
             typed = manifest(
                 pod,
                 request,
@@ -231,14 +231,22 @@ class KubernetesStepOperator(LastingPod):
         # From here on a kill deletes it, made or not.
         self.mine = self.pod = found or pod_request_obj
         try:
-            made = found or make_pod(self.client, pod_request_obj)
+            made = found or self._made(pod_request_obj)
+            if job_of(made):
+                make_service(self.client, made)
             if made.status.phase == "Pending":
                 make_secret(self.client, made, self._connections)
         except AirflowException:
             self.mine = self.pod = None
             raise
-        remember(context, Memory(made.metadata.name, made.metadata.namespace, self._changes))
+        self.take(made.metadata.name, made.metadata.namespace, job_of(made))
+        remember(context, Memory(made.metadata.name, made.metadata.namespace, job_of(made), self._changes))
         return made
+
+    def _made(self, asked: k8s.V1Pod) -> k8s.V1Pod:
+        if job_of(asked):
+            return make_job(self.client, asked, self._pod().workers, self.base_container_name)
+        return make_pod(self.client, asked)
 
     def _of_an_earlier_try(self, asked: k8s.V1Pod, context: Context) -> k8s.V1Pod | None:
         from airflow_mlops_provider.runners.kubernetes import CHANGES
@@ -250,7 +258,7 @@ class KubernetesStepOperator(LastingPod):
             self.log.info("pod %s of an earlier try is there: %s", found.metadata.name, found.status.phase)
             self._change(json.loads((found.metadata.annotations or {}).get(CHANGES, "{}")))
         elif known.name:
-            self.mine = k8s.V1Pod(metadata=k8s.V1ObjectMeta(name=known.name, namespace=known.namespace))
+            self.take(known.name, known.namespace or "", known.job)
             raise AirflowException(f"pod {known.name} of an earlier try is gone")
         return found
 

@@ -6,11 +6,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.providers.cncf.kubernetes.utils.pod_manager import OnKillAction, PodPhase
+from airflow.providers.cncf.kubernetes.utils.pod_manager import OnFinishAction, OnKillAction, PodPhase
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 from kubernetes import client as k8s
 
-from airflow_mlops_provider.hooks.kubernetes import patient, pod_now
+from airflow_mlops_provider.hooks.kubernetes import job_of, patient, pod_now, remove
+from airflow_mlops_provider.hooks.kubernetes_job import held_by, is_first, job_now
+from airflow_mlops_provider.runners.pod_job import JOB
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,6 +24,7 @@ class LastingPod(KubernetesPodOperator):  # type: ignore[misc]  # untyped there
     """A KubernetesPodOperator that keeps how its pod ended in `seen`, and leaves the pod alone until `leave`.
 
     `mine` is the pod that was made, is just being made, or was found; a kill deletes it at any of these moments.
+    Where it is the first pod of a job, the job is left and deleted as a whole.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -41,7 +44,7 @@ class LastingPod(KubernetesPodOperator):  # type: ignore[misc]  # untyped there
         if self.mine is not None:
             return pod_now(self.client, self.mine.metadata.name, namespace)
         selector = self._build_find_pod_label_selector(context, exclude_checked=exclude_checked)
-        found = self.client.list_namespaced_pod(namespace, label_selector=selector).items
+        found = filter(is_first, self.client.list_namespaced_pod(namespace, label_selector=selector).items)
         return max(found, key=lambda pod: pod.metadata.creation_timestamp, default=None)
 
     def cleanup(
@@ -61,6 +64,9 @@ class LastingPod(KubernetesPodOperator):  # type: ignore[misc]  # untyped there
 
     def leave(self, context: Context) -> None:
         """Delete the pod or mark it as read, as `on_finish_action` says; one that is not over is deleted."""
+        if self.mine is not None and job_of(self.mine):
+            self._leave_job(self.mine)
+            return
         if self.seen is not None and self.seen.status.phase not in PodPhase.terminal_states:
             if self.on_kill_action == OnKillAction.DELETE_POD:
                 self.pod_manager.delete_pod(self.seen)
@@ -72,10 +78,33 @@ class LastingPod(KubernetesPodOperator):  # type: ignore[misc]  # untyped there
         except AirflowException:
             self.log.debug("the pod failed: that has been said")
 
+    def _leave_job(self, first: k8s.V1Pod) -> None:
+        held = held_by(job_now(self.client, str(job_of(first)), first.metadata.namespace))
+        if "Gone" in held:
+            return
+        over = held & {"Complete", "Failed", "FailureTarget"}
+        kept = [OnFinishAction.KEEP_POD, OnFinishAction.DELETE_ACTIVE_POD]
+        kept += [] if "Complete" in held else [OnFinishAction.DELETE_SUCCEEDED_POD]
+        if over and self.on_finish_action in kept:
+            self.patch_already_checked(first, reraise=False)
+        elif over or self.on_kill_action == OnKillAction.DELETE_POD:
+            remove(self.client, first)
+
     def on_kill(self) -> None:
         """Delete the pod, also one that is just being made."""
         self.pod: k8s.V1Pod | None = self.pod or self.mine
-        super().on_kill()
+        if self.pod is None or job_of(self.pod) is None:
+            super().on_kill()
+            return
+        self._killed = True
+        if self.on_kill_action == OnKillAction.DELETE_POD:
+            remove(self.client, self.pod)
+
+    def take(self, name: str, namespace: str, job: str | None) -> None:
+        """Know the pod by its name and the job that it is of; the trigger then knows it too."""
+        self.mine = k8s.V1Pod(metadata=k8s.V1ObjectMeta(name=name, namespace=namespace, labels=job and {JOB: job}))
+        if job:
+            self.trigger_kwargs: dict[str, Any] = {**(self.trigger_kwargs or {}), JOB: job}
 
     def _write_logs(self, pod: k8s.V1Pod, follow: bool = False, since_time: Any = None) -> None:  # noqa: ARG002
         """Show the rest of the log; never wait for more: a pod that was out of time may have more for ever."""

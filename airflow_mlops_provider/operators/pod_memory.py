@@ -15,10 +15,11 @@ _KEY = "mlops_pod"
 
 @dataclass(frozen=True)
 class Memory:
-    """The pod whose outcome nobody has read yet, or whose outcome the task took; and what earlier pods taught."""
+    """The pod whose end nobody has read yet and the job that it is of; and what earlier pods taught."""
 
     name: str | None = None
     namespace: str | None = None
+    job: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -28,7 +29,7 @@ def recall(context: Context) -> Memory:
     found: Any = store.get(_KEY) if store is not None else None
     if not isinstance(found, dict) or found.get("of") != _generation(context):
         return Memory()
-    return Memory(found["name"], found["namespace"], found["changes"])
+    return Memory(found["name"], found["namespace"], found.get("job"), found["changes"])
 
 
 def remember(context: Context, memory: Memory) -> None:

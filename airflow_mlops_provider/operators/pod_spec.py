@@ -12,8 +12,9 @@ from kubernetes import client as k8s
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.contracts.pod import GpuClass, Pod
+    from airflow_mlops_provider.contracts.protocol import Request
 
-__all__ = ["checked_pod", "known_classes", "laid_over"]
+__all__ = ["checked_pod", "known_classes", "laid_over", "named"]
 
 
 def checked_pod(task_id: str, fields: Mapping[str, Any]) -> Pod:
@@ -38,6 +39,20 @@ def known_classes(given: Mapping[str, Any] | None) -> dict[str, GpuClass]:
     if given is None:
         given = json.loads(conf.get("mlops", "gpu_classes", fallback="") or "{}")
     return {name: GpuClass.model_validate(found) for name, found in given.items()}
+
+
+def named(base: k8s.V1Pod, pod: Pod, request: Request) -> k8s.V1Pod:
+    """Return `base` under the name and label of the job of several workers; as it is where there is one.
+
+    Raises ConfigError for a request that several workers cannot share.
+    """
+    from airflow_mlops_provider.runners.pod_job import JOB, check_together, job_name
+
+    check_together(pod, request)
+    if pod.workers > 1:
+        base.metadata.name = job_name(base.metadata.name)
+        base.metadata.labels[JOB] = base.metadata.name
+    return base
 
 
 def laid_over(base: k8s.V1Pod, typed: Mapping[str, Any], container: str, changes: Mapping[str, Any]) -> k8s.V1Pod:

@@ -103,7 +103,7 @@ def _container(
     if code is not None:
         environment["MLOPS_CODE"] = json.dumps(dict(code))
     if gpu is not None:
-        price = {"class": pod.gpu, "devices": pod.gpus, "price": gpu.price}
+        price = {"class": pod.gpu, "devices": pod.gpus * pod.workers, "price": gpu.price}
         environment["MLOPS_PRICE"] = json.dumps(price)
     return _said(
         {

@@ -4,7 +4,8 @@ MLOPS_REQUEST is the request, MLOPS_POD the pod's name; MLOPS_CONNECTIONS a file
 and MLOPS_PRICE what the pod's devices cost, where there are such.
 
 The outcome goes to the lake first, then into the termination message: whoever finds the pod reads it there, and
-whoever finds no pod any more reads the lake.
+whoever finds no pod any more reads the lake. Of several workers (RANK of WORLD_SIZE) the first one does so; another
+one only where it failed, under a name of its own.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from airflow_mlops_provider.contracts.protocol import EXIT_CODES, Message, Outco
 from airflow_mlops_provider.exceptions import InputError
 from airflow_mlops_provider.runners.base import fault, redacted
 from airflow_mlops_provider.runners.execute import execute
+from airflow_mlops_provider.runners.pod_workers import worker_name
 from airflow_mlops_provider.runners.stopping import until_stopped
 from airflow_mlops_provider.runners.usage import Meter, Usage
+from airflow_mlops_provider.steps.workers import this_worker
 
 __all__ = ["main", "outcome_path"]
 
@@ -41,12 +44,19 @@ def outcome_path(pod: str) -> str:
 def main(environment: Mapping[str, str], termination_log: str = _TERMINATION_LOG) -> NoReturn:
     """Answer the request and end the process with the outcome's exit code."""
     meter = Meter()
-    request = _request(environment)
+    request, rank = _request(environment), this_worker(environment).rank
     outcome = _answered(request, environment.get("MLOPS_CODE"))
     usage = meter.read()
-    path = _kept(request, outcome, environment["MLOPS_POD"])
-    _charge(request, outcome, usage, environment.get("MLOPS_PRICE"))
-    Path(termination_log).write_text(_message(outcome, path, usage))
+    if rank == 0:
+        path = _kept(request, outcome, environment["MLOPS_POD"])
+        _charge(request, outcome, usage, environment.get("MLOPS_PRICE"))
+        message = _message(outcome, path, usage)
+    elif outcome.status == "failed":
+        message = _message(outcome, _kept(request, outcome, worker_name(environment["MLOPS_POD"], rank)), usage)
+    else:
+        # The outcome is the first worker's.
+        message = json.dumps({"usage": usage.as_json()})
+    Path(termination_log).write_text(message)
     sys.stdout.flush()
     sys.stderr.flush()
     # Without the interpreter's own end: there Arrow's threads abort some processes whose work was done.

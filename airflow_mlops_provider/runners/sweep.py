@@ -19,7 +19,7 @@ _GONE = 404
 
 
 def sweep(namespace: str, older_than: timedelta, now: datetime, *, dry_run: bool = False) -> list[str]:
-    """Delete the pods and Secrets of steps made before `now - older_than`; return what they are, as `kind/name`.
+    """Delete the pods, jobs and Secrets of steps made before `now - older_than`; return what they are, as `kind/name`.
 
     Whatever state they are in: `older_than` is longer than any step of yours runs. The cluster is the one of
     `KUBECONFIG` or the one that this runs in. Raises MissingExtraError, ConfigError or TransientError.
@@ -53,17 +53,28 @@ def _api() -> tuple[Any, Any]:
     return client.CoreV1Api(client.ApiClient(found)), ApiException
 
 
+def _batch(api: Any) -> Any:
+    from kubernetes import client
+
+    return client.BatchV1Api(api.api_client)
+
+
 def _ours(api: Any, namespace: str) -> Iterator[tuple[str, Any]]:
     for pod in api.list_namespaced_pod(namespace, label_selector=_OURS).items:
         yield "pod", pod
+    for job in _batch(api).list_namespaced_job(namespace, label_selector=_OURS).items:
+        yield "job", job
     for secret in api.list_namespaced_secret(namespace, label_selector=_OURS).items:
         yield "secret", secret
 
 
 def _delete(api: Any, kind: str, name: str, namespace: str, failed: Any) -> None:
-    delete = api.delete_namespaced_pod if kind == "pod" else api.delete_namespaced_secret
+    deletes = {"pod": api.delete_namespaced_pod, "secret": api.delete_namespaced_secret}
     try:
-        delete(name, namespace)
+        if kind == "job":  # its service goes with it
+            _batch(api).delete_namespaced_job(name, namespace, propagation_policy="Background")
+        else:
+            deletes[kind](name, namespace)
     except failed as exc:
         # A Secret goes with its pod.
         if exc.status != _GONE:

@@ -119,7 +119,7 @@ def bytes_of(quantity: str) -> float:
 def cost_of(usage: Usage, pod: Pod, classes: Mapping[str, GpuClass]) -> float | None:
     """Return the price of a device for an hour, times devices, times hours; None where the class has no price."""
     found = classes.get(pod.gpu) if pod.gpu else None
-    return None if found is None or found.price is None else found.price * pod.gpus * usage.seconds / 3600
+    return None if found is None or found.price is None else found.price * pod.gpus * pod.workers * usage.seconds / 3600
 
 
 def lines_of(usage: Usage | None, pod: Pod, classes: Mapping[str, GpuClass]) -> Iterator[str]:

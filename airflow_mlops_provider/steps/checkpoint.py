@@ -38,6 +38,7 @@ class Checkpoint:
 
     `part` names a part of the work that has checkpoints of its own, `work` what it is made from: a checkpoint of
     the same key and part that was made from something else is left alone. `stop` is the SIGTERM that `save` heeds.
+    Without `writes` nothing is kept: of several workers the first one keeps it for all.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class Checkpoint:
         work: str = "",
         emit: Callable[[Message], None] = lambda message: print(message.text),
         stop: Stop | None = None,
+        writes: bool = True,
     ) -> None:
         self._lake, self._folder = lake, f"{_root(lake, run_key)}/{part}"
-        self._work, self._emit = work, emit
+        self._work, self._emit, self._writes = work, emit, writes
         self.stop = stop or Stop()
         self._take: Callable[[], bytes] | None = None
         self._said = "no checkpoint was saved, so a retry begins anew"
@@ -130,6 +132,10 @@ class Checkpoint:
         raise TransientError(f"stopped by SIGTERM: {self._said}")
 
     def _save(self, kind: Kind, fill: Callable[[_Counted], object], step: int | None) -> None:
+        if not self._writes:
+            self._said = "a retry resumes from what the first worker kept"
+            self.stop.check()
+            return
         named = "the checkpoint" if step is None else f"the checkpoint of step {step}"
         try:
             self._write(kind, fill, step)

@@ -117,10 +117,13 @@ class TrainingContext(StepContext):
     """The context of a training function: a parameter of that name gets it.
 
     To try a function by hand: `TrainingContext("try", checkpoint=Checkpoint(Lake("lake"), "try"))`. `record` takes
-    metrics and their step; in a training they go to its MLflow run.
+    metrics and their step; in a training they go to its MLflow run. This process is worker `rank` of `workers`, each
+    of which runs the function; what any but the first (0) records or keeps goes nowhere.
     """
 
     checkpoint: Checkpoint = field(kw_only=True)
+    rank: int = field(default=0, kw_only=True)
+    workers: int = field(default=1, kw_only=True)
     record: Callable[[Mapping[str, float], int | None], None] = field(default=_unrecorded, kw_only=True, repr=False)
     _pace: _Pace = field(default_factory=_Pace, init=False, repr=False)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import random
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import wraps
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,15 +19,16 @@ from airflow_mlops_provider.contracts.train import TrainResult, TrainSpec
 from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.checkpoint import Checkpoint, clear
-from airflow_mlops_provider.steps.context import StepContext, TrainingContext, load_function
-from airflow_mlops_provider.steps.estimators import estimator
+from airflow_mlops_provider.steps.context import StepContext, TrainingContext
 from airflow_mlops_provider.steps.history import DecisionLedger
 from airflow_mlops_provider.steps.metrics import estimate
 from airflow_mlops_provider.steps.profile import build_profile
 from airflow_mlops_provider.steps.runs import MODEL_URI, data_tags, find_run, fitted, pinned, running
 from airflow_mlops_provider.steps.sql import identifier
+from airflow_mlops_provider.steps.trainer import code_version, trainer_of
 from airflow_mlops_provider.steps.training_data import LabelledSet, TrainingData
 from airflow_mlops_provider.steps.tuning import Tuning
+from airflow_mlops_provider.steps.workers import Worker, this_worker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,34 +43,39 @@ PREDICTION = "prediction"
 _EXAMPLE_ROWS = 1000
 _JUDGED, _REFIT = "judged", "refit"
 _CODE = "mlops.code"
-Trainer = Callable[[TrainingData, dict[str, Any], TrainingContext], Any]
 
 
 def train(spec: TrainSpec, context: StepContext) -> TrainResult:
     """Fit on the rows before the holdout, and with `refit` once more on all of them.
 
     A finished run with the same run key is returned as it is; one that was cut off is gone on with, on the same
-    data, from the trainer's own checkpoint where it kept one. Same inputs and seed give the same predictions.
+    data, from the trainer's own checkpoint where it kept one. Same inputs and seed give the same predictions. Of
+    several workers each fits on the data of the first one's run; the first alone writes to MLflow and the lake.
     Raises DataError if there are no rows on either side of the holdout, TransientError if SIGTERM ended it.
     """
-    client = models.connect(context)
+    client, worker = models.connect(context), this_worker()
     experiment = spec.experiment or spec.model
     found = models.find_result(client, experiment, context.run_key)
     if found is not None:
         context.say(f"run {found['run_id']} of an earlier try is finished: taken as it is")
         result = TrainResult.model_validate(found)
     else:
-        result = _Training(spec, context, client, models.experiment(context, client, experiment)).run()
-    clear(context.lake(spec), context.run_key)
+        worker.once_there(partial(client.get_experiment_by_name, experiment))
+        result = _Training(spec, context, client, models.experiment(context, client, experiment), worker).run()
+    if worker.first:
+        clear(context.lake(spec), context.run_key)
     return result
 
 
 class _Training:
     """One call of `train`: the rows, the trainer and the runs that it makes or goes on with."""
 
-    def __init__(self, spec: TrainSpec, context: StepContext, client: MlflowClient, experiment_id: str) -> None:
+    def __init__(
+        self, spec: TrainSpec, context: StepContext, client: MlflowClient, experiment_id: str, worker: Worker
+    ) -> None:
         self.spec, self.context, self.client, self.experiment_id = spec, context, client, experiment_id
-        self.trainer = _trainer(spec)
+        self.worker = worker
+        self.trainer = trainer_of(spec)
         # Where the files lie and what is installed with the model does not change the fit.
         self.work = _digest(spec.model_dump_json(exclude={"bundle", "lake", "requirements"}, exclude_defaults=True))
         until, versions = pinned(self._earlier(_JUDGED))
@@ -111,7 +115,8 @@ class _Training:
             versions=self.rows.versions,
             experiment_id=self.experiment_id,
         )
-        models.store_result(self.client, run_id, result)
+        if self.worker.first:
+            models.store_result(self.client, run_id, result)
         return result
 
     def _fit(self, data: TrainingData, view: str, judged: str | None) -> tuple[str, str]:
@@ -121,6 +126,10 @@ class _Training:
         if earlier is not None and done is not None:
             self.context.say(f"run {earlier.info.run_id} of an earlier try has its model: taken as it is")
             return earlier.info.run_id, done
+        if earlier is not None and not self.worker.first:
+            run_id = earlier.info.run_id
+            self._trained(data, dict(self.spec.parameters), self._training_context(part, run_id))
+            return run_id, f"runs:/{run_id}/model"
         if earlier is not None:
             self._say_continued(earlier)
         with running(
@@ -168,7 +177,7 @@ class _Training:
         _seed(self.spec.seed)
         with context.checkpoint.until_stopped():
             model = self.trainer(data, dict(parameters), context)
-        if not hasattr(model, "predict"):
+        if self.worker.first and not hasattr(model, "predict"):
             raise DataError(f"the trainer returned a {type(model).__name__}, which has no predict")
         return model
 
@@ -176,13 +185,20 @@ class _Training:
         import mlflow
 
         def record(metrics: Mapping[str, float], step: int | None) -> None:
-            mlflow.log_metrics(dict(metrics), step=step, run_id=run_id)
+            if worker.first:
+                mlflow.log_metrics(dict(metrics), step=step, run_id=run_id)
 
-        given = self.context
-        lake = given.lake(self.spec)
-        checkpoint = Checkpoint(lake, given.run_key, part=part, work=self._made_from(), emit=given.emit)
+        given, worker = self.context, self.worker
+        lake, key = given.lake(self.spec), given.run_key
         return TrainingContext(
-            given.run_key, given.connections, given.emit, self.spec.seed, checkpoint=checkpoint, record=record
+            given.run_key,
+            given.connections,
+            given.emit,
+            self.spec.seed,
+            checkpoint=Checkpoint(lake, key, part=part, work=self._made_from(), emit=given.emit, writes=worker.first),
+            record=record,
+            rank=worker.rank,
+            workers=worker.workers,
         )
 
     def _made_from(self) -> str:
@@ -205,11 +221,12 @@ class _Training:
         )
 
     def _earlier(self, part: str) -> Run | None:
-        return find_run(self.client, self.experiment_id, self.context.run_key, part, self.work)
+        find = partial(find_run, self.client, self.experiment_id, self.context.run_key, part, self.work)
+        return self.worker.once_there(find)
 
     def _say_continued(self, earlier: Run) -> None:
         self.context.say(f"going on in run {earlier.info.run_id} of an earlier try")
-        if earlier.data.tags.get(_CODE) != _code_version(self.trainer):
+        if earlier.data.tags.get(_CODE) != code_version(self.trainer):
             self.context.emit(Message("the trainer's file is another than in that try", level="warning"))
 
     def _log_metrics(self, model: Any, data: TrainingData) -> None:
@@ -226,7 +243,7 @@ class _Training:
     def _tags(self, judged: str | None) -> dict[str, str]:
         tags = {
             "mlops.pipeline": self.spec.pipeline,
-            _CODE: _code_version(self.trainer),
+            _CODE: code_version(self.trainer),
             **data_tags(self.rows.until.id, self.rows.versions),
         }
         return tags | ({"mlops.judged_run": judged} if judged else {})
@@ -255,21 +272,6 @@ def _decided(spec: TrainSpec, context: StepContext) -> str | None:
     return next((d.batch for d in known if d.id == spec.decision), None)
 
 
-def _trainer(spec: TrainSpec) -> Trainer:
-    function = (
-        load_function(spec.python_callable, spec.bundle)
-        if spec.python_callable
-        else estimator(str(spec.estimator), spec.seed)
-    )
-    takes_context = "context" in inspect.signature(function).parameters
-
-    @wraps(function)
-    def called(data: TrainingData, parameters: dict[str, Any], context: TrainingContext) -> Any:
-        return function(data, parameters, **({"context": context} if takes_context else {}))
-
-    return called
-
-
 def _check_sides(data: TrainingData, valid: TrainingData | None, first: datetime | None, cut: datetime | None) -> None:
     if not len(data.y):
         raise DataError(f"no row to fit on: the first is of {first}, the holdout begins at {cut}")
@@ -290,11 +292,3 @@ def _seed(seed: int) -> None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _code_version(trainer: Trainer) -> str:
-    """Return a fingerprint of the file that defines the trainer."""
-    source = inspect.getsourcefile(inspect.unwrap(trainer))
-    if source is None:
-        return "unknown"
-    return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]

@@ -45,7 +45,7 @@ def started(tmp_path):
     (tmp_path / "source.py").write_text(SOURCE)
     log = tmp_path / "termination-log"
 
-    def start(function, *, connections=None, lake=None, code=None):
+    def start(function, *, connections=None, lake=None, code=None, **more):
         batch = {"id": "b", "start": "2024-01-01T00:00:00+00:00", "end": "2024-01-02T00:00:00+00:00", "timezone": "UTC"}
         spec = {
             "pipeline": "p",
@@ -60,6 +60,7 @@ def started(tmp_path):
             "TMPDIR": str(tmp_path),
             "MLOPS_POD": "p-1",
             "MLOPS_REQUEST": Request("ingest", spec, "k").encode(),
+            **more,
         }
         if code:
             environment["MLOPS_CODE"] = json.dumps(code)
@@ -83,9 +84,9 @@ def told(tmp_path):
     return end_of({"status": {"containerStatuses": [{"name": "base", "state": state}]}})
 
 
-def kept(tmp_path):
-    content = Lake(str(tmp_path / "lake")).get(f"{tmp_path}/lake/{outcome_path('p-1')}")
-    return decode(content.decode())
+def kept(tmp_path, name="p-1"):
+    content = Lake(str(tmp_path / "lake")).get(f"{tmp_path}/lake/{outcome_path(name)}")
+    return decode(content.decode()) if content else None
 
 
 @pytest.mark.parametrize(("function", "status"), [("good", "succeeded"), ("raises", "failed")])
@@ -95,6 +96,17 @@ def test_the_outcome_is_told_three_times_and_the_same(started, tmp_path, functio
     assert process.returncode == EXIT_CODES[status]
     assert told(tmp_path).outcome == kept(tmp_path)
     assert kept(tmp_path).status == status
+
+
+@pytest.mark.parametrize(("function", "code", "status"), [("good", 0, None), ("raises", 1, "failed")])
+def test_another_worker_than_the_first_tells_only_its_failure(started, tmp_path, function, code, status):
+    with started(function, RANK="2", WORLD_SIZE="3") as process:
+        process.communicate(timeout=60)
+    assert process.returncode == code
+    found = told(tmp_path).outcome
+    assert (found and found.status) == status
+    assert (kept(tmp_path, "p-1-2"), kept(tmp_path)) == (found, None)
+    assert Usage.told((tmp_path / "termination-log").read_text()).seconds > 0
 
 
 def test_a_result_too_large_for_the_message_is_in_the_lake():

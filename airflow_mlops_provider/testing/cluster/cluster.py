@@ -19,6 +19,7 @@ from aiohttp import web
 
 from airflow_mlops_provider.testing.cluster.faults import Evict, Fault, NodeLost, Preempt
 from airflow_mlops_provider.testing.cluster.image import Image, image_of
+from airflow_mlops_provider.testing.cluster.jobcontroller import JobController
 from airflow_mlops_provider.testing.cluster.kubelet import Kubelet
 from airflow_mlops_provider.testing.cluster.objects import Json, Key
 from airflow_mlops_provider.testing.cluster.process import check_namespaces
@@ -50,7 +51,8 @@ class Cluster:
 
     A container has this machine's files, network and user, and on top of them its volumes; what it writes elsewhere is
     written for real. CPU and GPU counts, probes, lifecycle hooks and security contexts are kept and not enforced;
-    memory limits are.
+    memory limits are. Jobs are indexed ones, all of their pods at once, that one failed pod fails; a headless service
+    gives its pods names, all of them of this machine's own address.
     """
 
     def __init__(
@@ -116,6 +118,8 @@ class Cluster:
         store = Store()
         base = {"KUBERNETES_SERVICE_HOST": HOST, "KUBERNETES_SERVICE_PORT": str(self._port)}
         self._kubelet = Kubelet(store, self._images, self._folder, base, self._backoff_s)
+        self._jobs = JobController(store, self._kubelet)
+        self._jobs.start()
         self._server = Server(store, self._kubelet, self._token, self._bookmark_s)
         for name in self._namespaces:
             self._server.add_namespace(name)
@@ -133,6 +137,7 @@ class Cluster:
             (folder / name).symlink_to(Path(place).resolve())
 
     async def _shut(self) -> None:
+        self._jobs.stop()
         await self._kubelet.close()
         await self._runner.cleanup()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:

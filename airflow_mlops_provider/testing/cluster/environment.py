@@ -11,7 +11,7 @@ from airflow_mlops_provider.testing.cluster.objects import Json, Key
 from airflow_mlops_provider.testing.cluster.quantity import quantity
 from airflow_mlops_provider.testing.cluster.store import Store
 
-__all__ = ["ConfigMissing", "command_of", "data_of", "environment_of", "field_of"]
+__all__ = ["ConfigMissing", "command_of", "data_of", "environment_of", "field_of", "hostname_of"]
 
 _REFERENCE = re.compile(r"\$(\$|\(([^)]+)\))")
 
@@ -38,7 +38,7 @@ def command_of(container: Json, image: Image, env: Mapping[str, str]) -> list[st
 
 def environment_of(pod: Json, container: Json, image: Image, store: Store, base: Mapping[str, str]) -> dict[str, str]:
     """Return the variables. Raises ConfigMissing where a source is not there and is not optional."""
-    env = {**image.environment(), **base, "HOSTNAME": pod["metadata"]["name"]}
+    env = {**image.environment(), **base, "HOSTNAME": hostname_of(pod)}
     namespace = pod["metadata"]["namespace"]
     for source in container.get("envFrom") or []:
         kind = "secrets" if "secretRef" in source else "configmaps"
@@ -50,6 +50,11 @@ def environment_of(pod: Json, container: Json, image: Image, store: Store, base:
         if value is not None:
             env[variable["name"]] = value
     return env
+
+
+def hostname_of(pod: Json) -> str:
+    """Return the host name of the pod's containers."""
+    return str(pod["spec"].get("hostname") or pod["metadata"]["name"])[:63]
 
 
 def data_of(store: Store, resource: str, namespace: str, reference: Json) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Events: what scheduler and kubelet tell about a pod."""
+"""Events: what scheduler, kubelet and controllers tell about a pod or a job."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from airflow_mlops_provider.testing.cluster.store import Store
 
 __all__ = ["tell"]
 
-WARNINGS = frozenset({"BackOff", "Evicted", "Failed", "FailedMount", "FailedScheduling", "NodeNotReady", "OOMKilling"})
+WARNINGS = frozenset({"BackOff", "BackoffLimitExceeded", "Evicted", "Failed", "FailedMount", "FailedScheduling"})
+WARNINGS |= {"NodeNotReady", "OOMKilling"}
 
 
-def tell(store: Store, pod: Json, reason: str, message: str, *, source: str = "kubelet", container: str = "") -> None:
-    """Keep an event about `pod`; one that says the same again is counted in the first."""
-    meta = pod["metadata"]
-    about = {"kind": "Pod", "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
-    about |= {"apiVersion": "v1", "resourceVersion": meta.get("resourceVersion", "")}
+def tell(store: Store, item: Json, reason: str, message: str, *, source: str = "kubelet", container: str = "") -> None:
+    """Keep an event about `item`; one that says the same again is counted in the first."""
+    meta = item["metadata"]
+    about = {"kind": item["kind"], "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
+    about |= {"apiVersion": item["apiVersion"], "resourceVersion": meta.get("resourceVersion", "")}
     if container:
         about["fieldPath"] = f"spec.containers{{{container}}}"
     for event in store.select("events", meta["namespace"], lambda event: _same(event, about, reason, message)):
         store.replace("events", event | {"count": event["count"] + 1, "lastTimestamp": stamp()})
         return
-    host = {"host": pod["spec"]["nodeName"]} if source == "kubelet" and pod["spec"].get("nodeName") else {}
+    host = {"host": item["spec"]["nodeName"]} if source == "kubelet" and item["spec"].get("nodeName") else {}
     store.create(
         "events",
         {

@@ -19,7 +19,8 @@ from airflow_mlops_provider.testing.cluster.tasks import Tasks
 __all__ = ["Kubelet"]
 
 # Who may own and be owned: all that a namespace holds.
-_COLLECTED = ("pods", "secrets", "configmaps")
+_COLLECTED = ("jobs", "services", "pods", "secrets", "configmaps")
+_BACKGROUND = {"propagationPolicy": "Background"}
 
 
 class Kubelet:
@@ -32,11 +33,11 @@ class Kubelet:
         self._store = store
         self._runs: dict[str, PodRun] = {}
         self._tasks = Tasks()
-        self._node = Node(store, images, folder, base_env, backoff_s, self._delete_pod)
+        self.node = Node(store, images, folder, base_env, backoff_s, self._delete_pod)
 
     def admit(self, pod: Json) -> None:
         """Start the life of a pod that the store has just taken."""
-        self._runs[pod["metadata"]["uid"]] = PodRun(self._node, pod, self.script.next_for(pod))
+        self._runs[pod["metadata"]["uid"]] = PodRun(self.node, pod, self.script.next_for(pod))
 
     def run_of(self, pod: Json) -> PodRun:
         """Return the run of a pod that the store has."""
@@ -50,10 +51,14 @@ class Kubelet:
         """Delete an object as the options say; return the API's answer. Raises ApiError 404 or 409."""
         item = self._store.get(key)
         _check_preconditions(key, item, options.get("preconditions") or {})
-        if options.get("propagationPolicy") == "Orphan":
+        # A job's pods stay by default, as they did before there was a policy.
+        policy = options.get("propagationPolicy") or ("Orphan" if key.resource == "jobs" else "Background")
+        if policy == "Orphan":
             self._orphan(item)
         if key.resource == "pods":
             return await self._delete_pod(key, options.get("gracePeriodSeconds"))
+        if policy == "Foreground":
+            return self._delete_last(key, item)
         self._remove(key)
         return success(key.resource, key.name, item["metadata"]["uid"])
 
@@ -66,6 +71,25 @@ class Kubelet:
         """Kill every container."""
         await asyncio.gather(*(run.end(0) for run in self._runs.values()))
         await self._tasks.done()
+
+    def _delete_last(self, key: Key, item: Json) -> Json:
+        """Mark the object as one that goes when all that it owns has gone."""
+        meta = {"deletionTimestamp": stamp(), "deletionGracePeriodSeconds": 0, "finalizers": ["foregroundDeletion"]}
+        marked = self._store.replace(key.resource, item | {"metadata": item["metadata"] | meta})
+        self._tasks.spawn(self._remove_last(key, item["metadata"]["uid"]))
+        return marked
+
+    async def _remove_last(self, key: Key, uid: str) -> None:
+        with self._store.moves() as moved:
+            while left := self._owned(key.namespace, uid):
+                moved.clear()
+                for one in left:
+                    if self._store.find(one) and "deletionTimestamp" not in self._store.get(one)["metadata"]:
+                        await self.delete(one, _BACKGROUND)
+                if self._owned(key.namespace, uid):
+                    await moved.wait()
+        if self._store.find(key, uid):
+            self._remove(key)
 
     async def _delete_pod(self, key: Key, grace_s: float | None) -> Json:
         pod = self._store.get(key)
@@ -93,26 +117,32 @@ class Kubelet:
     def _remove(self, key: Key) -> Json:
         last = self._store.remove(key)
         uid = last["metadata"]["uid"]
-        for resource in _COLLECTED:
-            for item in self._store.select(resource, key.namespace, lambda item: _belongs(item, uid)):
-                self._tasks.spawn(self._collect(key_of(resource, item)))
+        for one in self._owned(key.namespace, uid):
+            self._tasks.spawn(self._collect(one))
         return last
+
+    def _owned(self, namespace: str, uid: str) -> list[Key]:
+        return [
+            key_of(resource, item)
+            for resource in _COLLECTED
+            for item in self._store.select(resource, namespace, lambda item: _belongs(item, uid))
+        ]
 
     async def _collect(self, key: Key) -> None:
         """Delete an object without owners; one that has another owner left stays."""
         item = self._store.find(key)
         if item and not any(self._is_there(owner["uid"]) for owner in item["metadata"].get("ownerReferences") or []):
-            await self.delete(key, {})
+            await self.delete(key, _BACKGROUND)
 
     def _is_there(self, uid: str) -> bool:
         return any(item["metadata"]["uid"] == uid for resource in _COLLECTED for item in self._store.select(resource))
 
     def _orphan(self, owner: Json) -> None:
         uid = owner["metadata"]["uid"]
-        for resource in _COLLECTED:
-            for item in self._store.select(resource, owner["metadata"]["namespace"], lambda item: _belongs(item, uid)):
-                owners = [one for one in item["metadata"]["ownerReferences"] if one["uid"] != uid]
-                self._store.replace(resource, item | {"metadata": item["metadata"] | {"ownerReferences": owners}})
+        for key in self._owned(owner["metadata"]["namespace"], uid):
+            item = self._store.get(key)
+            owners = [one for one in item["metadata"]["ownerReferences"] if one["uid"] != uid]
+            self._store.replace(key.resource, item | {"metadata": item["metadata"] | {"ownerReferences": owners}})
 
 
 def _belongs(item: Json, uid: str) -> bool:

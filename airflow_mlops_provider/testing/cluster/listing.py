@@ -40,7 +40,8 @@ def listing(request: web.Request, store: Store) -> Json:
     items = items[first : first + limit]
     if _as_table(request):
         return table(resource, items, meta)
-    return {"kind": f"{RESOURCES[resource].kind}List", "apiVersion": "v1", "metadata": meta, "items": items}
+    kind = RESOURCES[resource]
+    return {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": meta, "items": items}
 
 
 def _page(request: web.Request, store: Store) -> tuple[int, int]:
@@ -127,8 +128,8 @@ class _Stream:
         if self._bookmarks:
             meta: Json = {"resourceVersion": str(self._version), "creationTimestamp": None}
             meta |= {"annotations": annotations} if annotations else {}
-            kind = RESOURCES[self._resource].kind
-            await self._write("BOOKMARK", {"kind": kind, "apiVersion": "v1", "metadata": meta})
+            kind = RESOURCES[self._resource]
+            await self._write("BOOKMARK", {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta})
 
     async def send(self, kind: str, item: Json) -> None:
         await self._write(kind, item if kind == "ERROR" else _shown(self._request, self._resource, item))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from airflow_mlops_provider.testing.cluster.image import Image
 from airflow_mlops_provider.testing.cluster.objects import Key
+from airflow_mlops_provider.testing.cluster.services import machine_hosts
 from airflow_mlops_provider.testing.cluster.store import Store
 
 __all__ = ["Node"]
@@ -27,3 +28,11 @@ class Node:
     backoff_s: float
     delete: Callable[[Key, float | None], Awaitable[object]]
     name: str = "node-1"
+
+    def hosts(self, namespace: str) -> Path:
+        """Return the file of host names that a namespace's pods share."""
+        file = self.folder / "hosts" / namespace
+        file.parent.mkdir(exist_ok=True)
+        if not file.exists():
+            file.write_text(machine_hosts())
+        return file

@@ -7,7 +7,7 @@ import shutil
 
 from airflow_mlops_provider.testing.cluster.containers import Container
 from airflow_mlops_provider.testing.cluster.disruption import disrupt
-from airflow_mlops_provider.testing.cluster.environment import ConfigMissing, command_of, environment_of
+from airflow_mlops_provider.testing.cluster.environment import ConfigMissing, command_of, environment_of, hostname_of
 from airflow_mlops_provider.testing.cluster.faults import Evict, Fault, ImagePull, NodeLost, Preempt, Unschedulable
 from airflow_mlops_provider.testing.cluster.memory import exceeds
 from airflow_mlops_provider.testing.cluster.node import Node
@@ -188,11 +188,13 @@ class PodRun:
         scratch.mkdir(parents=True)
         message = Mount(str(container.message_file), container.spec["terminationMessagePath"])
         mounts = mounts_of(self.record.pod, container.spec, self._places)
+        if self.record.pod["spec"].get("subdomain"):
+            mounts.append(Mount(str(self.node.hosts(self.record.key.namespace)), "/etc/hosts"))
         return ContainerPlan(
             command=command_of(container.spec, image, env),
             env=env,
             cwd=container.spec.get("workingDir") or image.working_dir,
-            hostname=self.record.key.name[:63],
+            hostname=hostname_of(self.record.pod),
             scratch=str(scratch),
             mounts=[*mounts, *uncovered(image.folders, mounts), message],
         )

@@ -7,8 +7,10 @@ import copy
 import secrets
 
 from airflow_mlops_provider.testing.cluster.discovery import RESOURCES
+from airflow_mlops_provider.testing.cluster.jobs import check_job_update, new_job
 from airflow_mlops_provider.testing.cluster.objects import Json, stamp
 from airflow_mlops_provider.testing.cluster.pods import check_name, check_update, new_pod
+from airflow_mlops_provider.testing.cluster.services import new_service
 from airflow_mlops_provider.testing.cluster.status import bad_request, conflict, invalid
 from airflow_mlops_provider.testing.cluster.volumes import check_volumes
 
@@ -35,11 +37,14 @@ def made(resource: str, namespace: str, sent: Json) -> Json:
             kind, "", [("FieldValueRequired", "metadata.name", "Required value: name or generateName is required")]
         )
     check_name(kind, meta["name"])
-    item |= {"kind": kind, "apiVersion": "v1"}
+    item |= {"kind": kind, "apiVersion": RESOURCES[resource].api_version}
     if resource == "pods":
         check_volumes(item)
         return new_pod(item)
-    return _filled(resource, item)
+    if resource == "jobs":
+        check_volumes({"metadata": meta, **((item.get("spec") or {}).get("template") or {"spec": {}})})
+        return new_job(item)
+    return new_service(item) if resource == "services" else _filled(resource, item)
 
 
 def updated(resource: str, before: Json, sent: Json, *, status_only: bool) -> Json:
@@ -55,6 +60,9 @@ def updated(resource: str, before: Json, sent: Json, *, status_only: bool) -> Js
     if resource == "pods":
         item = item | {"status": before["status"]}
         check_update(before, item)
+    if resource == "jobs":
+        item = item | {"status": before["status"]}
+        check_job_update(before, item)
     return _filled(resource, item)
 
 

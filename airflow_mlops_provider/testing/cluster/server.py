@@ -61,27 +61,24 @@ class Server:
     def app(self) -> web.Application:
         """Return the application with every route."""
         app = web.Application(middlewares=[self._guarded], client_max_size=3 * 1024**2)
-        for path, document in (
-            ("/version", discovery.version),
-            ("/api", discovery.versions),
-            ("/apis", discovery.groups),
-            ("/api/v1", discovery.resources),
-            ("/openapi/v3", discovery.openapi),
-            ("/openapi/v3/api/v1", discovery.openapi_v1),
-        ):
+        for path, document in discovery.documents().items():
             app.router.add_get(path, _document(document))
             app.router.add_get(f"{path}/", _document(document))
         for path in _OPEN:
             app.router.add_get(path, _ok)
-        namespaced = "/api/v1/namespaces/{namespace}/{resource:pods|secrets|configmaps|events}"
         pod = "/api/v1/namespaces/{namespace}/{resource:pods}/{name}"
         app.router.add_get(pod + "/log", self._log)
         app.router.add_route("*", pod + "/exec", self._exec)
-        app.router.add_route("*", pod + "/{sub:status}", self._item)
-        app.router.add_route("*", namespaced + "/{name}", self._item)
-        app.router.add_route("*", namespaced, self._collection)
+        app.router.add_route("*", "/api/v1/{resource:namespaces}", self._collection)
         app.router.add_route("*", "/api/v1/{resource:namespaces}/{name}", self._item)
-        app.router.add_route("*", "/api/v1/{resource:namespaces|pods|secrets|configmaps|events}", self._collection)
+        app.router.add_route("*", pod + "/{sub:status}", self._item)
+        job = "/apis/batch/v1/namespaces/{namespace}/{resource:jobs}/{name}"
+        app.router.add_route("*", job + "/{sub:status}", self._item)
+        for root, names in (("/api/v1", "pods|secrets|configmaps|events|services"), ("/apis/batch/v1", "jobs")):
+            namespaced = f"{root}/namespaces/{{namespace}}/{{resource:{names}}}"
+            app.router.add_route("*", namespaced + "/{name}", self._item)
+            app.router.add_route("*", namespaced, self._collection)
+            app.router.add_route("*", f"{root}/{{resource:{names}}}", self._collection)
         app.router.add_route("*", "/{rest:.*}", _nothing)
         return app
 
@@ -165,9 +162,11 @@ class Server:
     async def _delete(self, request: web.Request, key: Key) -> web.Response:
         options = await _options(request)
         if key.resource == "namespaces":
-            for resource in ("pods", "secrets", "configmaps", "events"):
+            for resource in ("jobs", "services", "pods", "secrets", "configmaps", "events"):
                 for item in self.store.select(resource, key.name):
-                    await self.kubelet.delete(Key(resource, key.name, item["metadata"]["name"]), {})
+                    # One that went with its owner is no longer there.
+                    if self.store.find(own := Key(resource, key.name, item["metadata"]["name"])):
+                        await self.kubelet.delete(own, {"propagationPolicy": "Background"})
         return web.json_response(await self.kubelet.delete(key, options))
 
     def _update(self, request: web.Request, key: Key, sent: Json) -> web.Response:
@@ -235,9 +234,9 @@ async def _options(request: web.Request) -> Json:
     return options | ((await _body(request)) or {} if request.can_read_body else {})
 
 
-def _document(document: Callable[[], Json]) -> Handler:
+def _document(document: Json) -> Handler:
     async def serve(_: web.Request) -> web.Response:
-        return web.json_response(document())
+        return web.json_response(document)
 
     return serve
 

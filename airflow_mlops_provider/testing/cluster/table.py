@@ -8,6 +8,8 @@ __all__ = ["table"]
 
 _COLUMNS = {
     "pods": ("Name", "Ready", "Status", "Restarts", "Age"),
+    "jobs": ("Name", "Status", "Completions", "Duration", "Age"),
+    "services": ("Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age"),
     "events": ("Last Seen", "Type", "Reason", "Object", "Message"),
 }
 
@@ -37,6 +39,12 @@ def _cells(resource: str, item: Json) -> list[str]:
         states = item["status"].get("containerStatuses") or []
         ready = f"{sum(one['ready'] for one in states)}/{len(item['spec']['containers'])}"
         return [name, ready, _word(item), str(sum(one["restartCount"] for one in states)), age]
+    if resource == "jobs":
+        done = f"{item['status'].get('succeeded', 0)}/{item['spec']['completions']}"
+        return [name, _job_word(item), done, _duration(item["status"]), age]
+    if resource == "services":
+        ports = ",".join(f"{one['port']}/{one.get('protocol', 'TCP')}" for one in item["spec"].get("ports") or [])
+        return [name, item["spec"]["type"], item["spec"]["clusterIP"], "<none>", ports or "<none>", age]
     if resource == "events":
         about = f"{item['involvedObject']['kind'].lower()}/{item['involvedObject']['name']}"
         return [_age(item["lastTimestamp"]), item["type"], item["reason"], about, item["message"]]
@@ -58,8 +66,24 @@ def _word(pod: Json) -> str:
     return str(word)
 
 
-def _age(since: str) -> str:
-    seconds = int((now() - parse_time(since)).total_seconds())
+def _job_word(job: Json) -> str:
+    if "deletionTimestamp" in job["metadata"]:
+        return "Terminating"
+    held = {one["type"] for one in job["status"].get("conditions") or [] if one["status"] == "True"}
+    return next(
+        (word for word in ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget") if word in held), "Running"
+    )
+
+
+def _duration(status: Json) -> str:
+    """Return how long a job has run: until its completion, which one that failed has none of."""
+    if "startTime" not in status:
+        return ""
+    return _age(status["startTime"], status.get("completionTime"))
+
+
+def _age(since: str, until: str | None = None) -> str:
+    seconds = int(((parse_time(until) if until else now()) - parse_time(since)).total_seconds())
     if seconds < 120:
         return f"{seconds}s"
     return f"{seconds // 60}m" if seconds < 7_200 else f"{seconds // 3_600}h"

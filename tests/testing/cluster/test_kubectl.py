@@ -124,3 +124,22 @@ def test_it_is_served_by_hand(tmp_path):
         served.send_signal(signal.SIGTERM)
         assert served.wait(10) == 0
     assert not Path(config).exists()
+
+
+def test_jobs_and_services(kubectl, pod):
+    container = {"command": ["python", "-c", "print('done')"]}
+    spec = {"completionMode": "Indexed", "completions": 2, "parallelism": 2, "backoffLimit": 0}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "together"}}
+    job |= {"spec": {**spec, "template": {"spec": pod(container=container)["spec"]}}}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "together"}, "spec": {"clusterIP": "None"}}
+    assert kubectl("create", "-f", "-", given=json.dumps(job)) == "job.batch/together created\n"
+    assert kubectl("create", "-f", "-", given=json.dumps(service)) == "service/together created\n"
+    assert "condition met" in kubectl("wait", "job", "together", "--for=condition=complete", "--timeout=20s")
+    assert [line.split()[:3] for line in kubectl("get", "jobs").splitlines()] == [
+        ["NAME", "STATUS", "COMPLETIONS"],
+        ["together", "Complete", "2/2"],
+    ]
+    assert "ClusterIP" in kubectl("get", "services", "together")
+    assert "2 Succeeded / 0 Failed" in kubectl("describe", "job", "together")
+    assert kubectl("delete", "job,service", "together").count("deleted") == 2
+    assert kubectl("get", "pods", "-l", "job-name=together", "-o", "name") == ""
