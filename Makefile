@@ -9,7 +9,7 @@ SPREAD := -n 3 --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 unexport UV_PYTHON
 
-.PHONY: demo test check unit chaos bench docs dist requirements clean help
+.PHONY: demo test check unit chaos bench bench-drift docs dist requirements clean help
 
 help:
 	@echo "make demo    the flights of 2013 through the whole life of a model (UI=0: end instead of keeping the UIs up;"
@@ -17,6 +17,7 @@ help:
 	@echo "make test    ruff, mypy --strict, import-linter and every test"
 	@echo "make chaos   kills around the ledgers' commits, N=$(N) times"
 	@echo "make bench   paired figures against peers (ONLY=name for one row)"
+	@echo "make bench-drift   false alarms and found faults of drift on N=50 simulated streams a row"
 	@echo "make docs    the documentation site in site/;  make dist  the wheel in dist/"
 
 demo: $(DEMO_ENV)/ready
@@ -38,6 +39,10 @@ chaos: $(TEST_ENV)/ready
 
 bench: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+bench-drift: N := $(if $(filter file,$(origin N)),50,$(N))
+bench-drift: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/python -m tests.bench_drift --n $(N) --only "$(ONLY)"
 
 docs: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/mkdocs build --strict

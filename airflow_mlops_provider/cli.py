@@ -1,4 +1,4 @@
-"""`airflow-mlops`: run, plan and lint a pipeline file, adopt a model, its cost, what is installed. Without Airflow."""
+"""`airflow-mlops`: run, plan, lint and simulate a pipeline, adopt a model, its cost, what is installed. No Airflow."""
 
 from __future__ import annotations
 
@@ -52,9 +52,23 @@ def _parser() -> argparse.ArgumentParser:
     lint.add_argument("--format", choices=("text", "json", "github"), default="text")
     lint.set_defaults(command=_lint)
 
-    for command in (run, plan):
+    retrain = commands.add_parser("retrain", help="try a retraining policy over a pipeline's history")
+    simulate = retrain.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "simulate", help="print what a policy would have decided, batch by batch, beside what was decided"
+    )
+    simulate.add_argument("file", type=Path, help="the pipeline whose history is replayed, with its own policy")
+    other = simulate.add_mutually_exclusive_group()
+    other.add_argument(
+        "--policy", action="append", metavar="KEY=VALUE", help="change a key below monitoring.retrain; repeatable"
+    )
+    other.add_argument("--against", type=Path, metavar="FILE", help="another pipeline file, for its policy")
+    simulate.add_argument("--lake", metavar="DIR", help="lake where the file names none")
+    simulate.add_argument("--format", choices=("text", "json"), default="text")
+    simulate.set_defaults(command=_simulate)
+
+    for command in (run, plan, simulate):
         command.add_argument("--environment", metavar="NAME", help="one of the file's environments")
-    for command in (run, plan, lint):
+    for command in (run, plan, lint, simulate):
         command.add_argument("--bundle", type=Path, metavar="DIR", help="root of the bundle (default: see below)")
         command.epilog = "The bundle is the working directory where the file lies below it, else the file's folder."
 
@@ -169,6 +183,23 @@ def _adopt(given: argparse.Namespace) -> int:
     )
     line = f"{given.model} version {adopted.version} is {given.alias}: profile of {adopted.rows:,} rows"
     print(f"{line}, columns {', '.join(adopted.columns)}")
+    return 0
+
+
+def _simulate(given: argparse.Namespace) -> int:
+    from airflow_mlops_provider.factory.simulate import simulated, simulation_text
+
+    config = FactoryConfig.from_environment()
+    result = simulated(
+        given.file,
+        changes=given.policy or (),
+        against=given.against,
+        environment=given.environment,
+        bundle=_bundle(given),
+        config=replace(config, lake=given.lake or config.lake),
+    )
+    text = result.model_dump_json(indent=2) if given.format == "json" else simulation_text(result)
+    print(text)
     return 0
 
 

@@ -29,7 +29,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [_mlflow(), _lake(), _feast()],
         "extra-links": [
             f"{_PACKAGE}.operators.links.{name}"
-            for name in ("DriftReportLink", "MlflowRunLink", "ModelVersionLink", "QuarantineLink")
+            for name in ("DriftReportLink", "MonitoringLink", "MlflowRunLink", "ModelVersionLink", "QuarantineLink")
         ],
         "config": {"mlops": {"description": "Options of airflow-mlops-provider.", "options": _options()}},
     }

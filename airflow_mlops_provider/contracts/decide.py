@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Literal
+from datetime import date, timedelta
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from airflow_mlops_provider.contracts.base import Contract, StepSpec
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 
-__all__ = ["Budget", "Condition", "DecideResult", "DecideSpec", "Decision", "Observation", "RetrainPolicy"]
+__all__ = [
+    "WEEKDAYS",
+    "Budget",
+    "Condition",
+    "Days",
+    "Debounce",
+    "DecideResult",
+    "DecideSpec",
+    "Decision",
+    "EndedTraining",
+    "Observation",
+    "Quiet",
+    "RetrainPolicy",
+]
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+# As `date.weekday()` counts them.
+WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 class Condition(Contract):
@@ -21,6 +38,19 @@ class Condition(Contract):
     abs_above: float | None = None
 
 
+class Debounce(Contract):
+    """At least `times` of the last `of` batches that could ask must have asked, the newest among them."""
+
+    times: int = Field(ge=1)
+    of: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.times > self.of:
+            raise ValueError(f"{self.times} of {self.of} batches can never ask: times is at most of")
+        return self
+
+
 class Budget(Contract):
     """At most `trainings` in any `per` of data time."""
 
@@ -28,29 +58,73 @@ class Budget(Contract):
     per: timedelta
 
 
+class Days(Contract):
+    """Days of a calendar, both ends counted."""
+
+    first: date
+    last: date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last < self.first:
+            raise ValueError(f"last {self.last} is before first {self.first}")
+        return self
+
+
+class Quiet(Contract):
+    """Days, in data time and the batch's own zone, on which no training is started.
+
+    The day is that of the batch's end: a daily batch of Friday ends on Saturday at midnight. There are no hours:
+    batches of a day or more all end at the same one, so that hours would hold back all of them or none.
+    """
+
+    weekdays: tuple[Weekday, ...] = ()
+    dates: tuple[Days, ...] = ()
+
+
 class RetrainPolicy(Contract):
-    """When to retrain. Any condition of `when` asks for it; cool-down, budget and a running training may say wait."""
+    """When to retrain. Any condition of `when` asks for it; all else may say wait."""
 
     when: dict[str, Condition] = {}
+    debounce: Debounce | None = None
     cooldown: timedelta = timedelta(0)
     budget: Budget | None = None
+    quiet: Quiet | None = None
+    alert_after: int | None = Field(None, ge=1, description="challengers refused in a row before people are told")
+    ask: bool = Field(False, description="a person must agree before a training starts: Airflow's part, not this one's")
     first_after: int = Field(1, ge=1, description="labelled batches before the first training")
 
 
 class Observation(Contract):
-    """What the governor sees of one monitored batch; `end` is data time."""
+    """What the governor sees of one monitored batch; `end` is data time, `timezone` the batch's own."""
 
     batch: str
     end: AwareDatetime
+    timezone: str = "UTC"
     labelled: int
     version: str | None
     metrics: dict[str, MetricEstimate] = {}
     drifted: tuple[str, ...] = ()
+    max_column: str | None = None
     max_effect: float | None = None
 
 
+class EndedTraining(Contract):
+    """A training that has ended: `until` is the newest batch that it read, `end` that batch's end in data time."""
+
+    until: str
+    end: AwareDatetime
+    version: str
+    verdict: Literal["accepted", "refused"]
+    reason: str = ""
+
+
 class Decision(Contract):
-    """One line of the decision ledger; `id` is the DAG run id of the training that `retrain` starts."""
+    """One line of the decision ledger; `id` is the DAG run id of the training that `retrain` starts.
+
+    `running` is the training that had not ended then, `alert` what people are told of challengers refused in a row.
+    `recorded_at`, on the wall clock, is when its history was read, for a replay: the governor knows data time alone.
+    """
 
     id: str
     batch: str
@@ -58,6 +132,9 @@ class Decision(Contract):
     decision: Literal["none", "wait", "retrain"]
     reason: str
     champion: str | None = None
+    running: str | None = None
+    alert: str | None = None
+    recorded_at: AwareDatetime | None = None
 
 
 class DecideSpec(StepSpec):

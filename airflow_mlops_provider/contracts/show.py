@@ -10,10 +10,11 @@ __all__ = ["Rows", "ShowResult", "ShowSpec"]
 
 
 class ShowSpec(StepSpec):
-    """What to show: a report, and the first rows of quarantine tables."""
+    """What to show: a report, the first rows of quarantine tables, the monitoring history of `pipeline`."""
 
     report: str | None = Field(None, description="path of an HTML file below the lake's `_reports/`")
     quarantine: tuple[DatasetRef, ...] = Field((), description="tables below `quarantine/`")
+    monitoring: bool = Field(False, description="make the page of the pipeline's monitoring history")
     only_batch: str | None = Field(None, description="show that batch's rows alone")
     most: int = Field(500, gt=0, description="rows of a table; who wants all reads the table")
 
@@ -32,3 +33,4 @@ class ShowResult(Contract):
 
     report: str | None = None
     tables: tuple[Rows, ...] = ()
+    monitoring: str | None = None

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.factory.errors import KeyPath
-from airflow_mlops_provider.factory.models import Pipeline
+from airflow_mlops_provider.factory.models import Approval, Pipeline
 from airflow_mlops_provider.factory.options import TaskOptions
 from airflow_mlops_provider.factory.plan_data import RESULT
 from airflow_mlops_provider.factory.resolve import dataset_of, given, labels_of
 
 __all__ = ["OPTIONS", "Arguments", "Fill", "Filled"]
 
+# How long a question waits where nobody says it, as `training.approval` does.
+_ASKED = Approval.model_fields["timeout"].default
 OPTIONS = frozenset(TaskOptions.model_fields)
 
 Arguments = dict[str, Any]
@@ -124,6 +126,17 @@ class Fill:
     def _training_dataset(self) -> Filled:
         values = {key: value for key, (value, _) in self.dataset.items()}
         return {"dataset": (values, ("training", "dataset"))}
+
+    def ask(self) -> Filled:
+        """Who must agree before a training, for how long: the people of `approval`, else anybody who may answer."""
+        approval = self.pipeline.training.approval if self.pipeline.training else None
+        path: KeyPath = ("training", "approval")
+        if approval is None:
+            return {"timeout_s": (_ASKED.total_seconds(), None)}
+        return {
+            "approvers": (list(approval.approvers), (*path, "approvers")),
+            "timeout_s": (approval.timeout.total_seconds(), (*path, "timeout")),
+        }
 
     def approval(self) -> Filled:
         """Who must agree, for how long, to what."""

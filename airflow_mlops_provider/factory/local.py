@@ -162,6 +162,8 @@ class LocalRun:
         """Return why a task has nothing to do here; empty if it has."""
         if task.task_id == "approval":
             return f"approval by {', '.join(task.arguments['approvers'])} is asked for in Airflow only"
+        if task.task_id == "ask":
+            return "people are asked in Airflow only"
         if task.task_id == "promote" and any(other.task_id == "evaluate" for other in dag.tasks):
             verdict = self._result("evaluate", run_id)
             return f"refused: {verdict['reason']}" if verdict["verdict"] == "refused" else ""

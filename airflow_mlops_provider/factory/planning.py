@@ -38,6 +38,7 @@ OPERATORS = {
     "evaluate": f"{_OPERATORS}.evaluate.EvaluateOperator",
     "register": f"{_OPERATORS}.promote.MlflowRegisterOperator",
     "approval": "airflow.providers.standard.operators.hitl.ApprovalOperator",
+    "ask": "airflow.providers.standard.operators.hitl.ApprovalOperator",
     "promote": f"{_OPERATORS}.promote.MlflowPromoteOperator",
     "score": f"{_OPERATORS}.score.BatchScoreOperator",
     "drift": f"{_OPERATORS}.monitor.DriftOperator",
@@ -47,7 +48,7 @@ OPERATORS = {
     "start_training": f"{_OPERATORS}.decide.StartTrainingOperator",
 }
 _POD = f"{_OPERATORS}.kubernetes.KubernetesStepOperator"
-_STEPLESS = ("approval", "start_training")
+_STEPLESS = ("approval", "ask", "start_training")
 
 
 def planned(document: Document, pipeline: Pipeline, *, environment: str | None, lake: str | None) -> PipelinePlan:
@@ -142,11 +143,16 @@ class _Planner:
         return self._dag("monitor", "monitoring", schedule, tasks)
 
     def training(self) -> DagPlan | None:
-        """Train → evaluate → register → approval → promote; no schedule."""
+        """Ask → train → evaluate → register → approval → promote; no schedule."""
         training = self.pipeline.training
         if training is None:
             return None
-        tasks = [self._task("train", ("training", "train"), training.train, self.fill.train())]
+        monitoring = self.pipeline.monitoring
+        tasks: list[TaskPlan] = []
+        if monitoring is not None and monitoring.retrain is not None and monitoring.retrain.ask:
+            # Here and not before the start: a monitoring run that waited for people would keep the next ones waiting.
+            tasks.append(self._task("ask", ("monitoring", "retrain"), None, self.fill.ask()))
+        tasks.append(self._task("train", ("training", "train"), training.train, self.fill.train(), after=tasks))
         section = ("training", "evaluate")
         tasks.append(self._task("evaluate", section, training.evaluate, self.fill.evaluate(), after=tasks[-1:]))
         judged: Filled = {"trained": ({RESULT: "train"}, None), "verdict": ({RESULT: "evaluate"}, None)}

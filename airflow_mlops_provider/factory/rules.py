@@ -162,6 +162,18 @@ def _monitored(pipeline: Pipeline, monitoring: Monitoring, dataset: dict[str, An
         )
     if monitoring.performance is not None:
         yield from _performance(pipeline, dataset)
+        yield from _conditions(monitoring)
+
+
+def _conditions(monitoring: Monitoring) -> Iterator[Fault]:
+    """Yield conditions on what nobody measures: they would never ask."""
+    if monitoring.retrain is None or monitoring.performance is None:
+        return
+    measured = [*monitoring.performance.metrics, "drifted_columns", "max_effect"]
+    for name in monitoring.retrain.when:
+        if name not in measured:
+            text = f"{name!r} is not among monitoring.performance.metrics{did_you_mean(name, measured)}"
+            yield ("monitoring", "retrain", "when", name), text
 
 
 def _wakes(pipeline: Pipeline, monitoring: Monitoring) -> Iterator[Fault]:
@@ -196,8 +208,20 @@ def _runs_on(pipeline: Pipeline, config: FactoryConfig) -> Iterator[Fault]:
             at = (*path, "runs_on", "kubernetes")
             yield from (((*at, key), text) for key, text in pod_faults(runs_on.kubernetes, config))
             yield from _unseen_lake(at, runs_on.kubernetes, pipeline.lake or config.lake)
+            if runs_on.kubernetes.workers > 1:
+                yield from _at((*at, "workers"), _unshared(path, section))
         if runs_on.python:
             yield from _at((*path, "runs_on", "python"), interpreter_faults(runs_on.python, config))
+
+
+def _unshared(path: KeyPath, section: Any) -> Iterator[str]:
+    """Yield why several workers would only do the same work several times."""
+    if path != ("training", "train"):
+        yield "only training.train runs in several pods: say it there"
+    elif section.python_callable is None:
+        yield "needs a python_callable whose workers share the fit"
+    elif section.search is not None:
+        yield "search runs in one pod: give one of the two"
 
 
 def _unseen_lake(at: KeyPath, pod: Pod, lake: str | None) -> Iterator[Fault]:

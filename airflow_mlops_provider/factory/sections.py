@@ -108,7 +108,9 @@ else:
         checks={"gates_say": model_validator(mode="after")(_gates)},
     )
     Score = _section("Score", "Predictions.", ScoreSpec, base=TaskOptions, without=("alias",), optional=("unique_key",))
-    Drift = _section("Drift", "Data drift.", DriftSpec, base=TaskOptions, without=("alias", "reference"))
+    Drift = _section(
+        "Drift", "Data drift.", DriftSpec, base=TaskOptions, without=("alias", "reference", "domain_classifier")
+    )
     Performance = _section(
         "Performance",
         "Performance by labels.",

@@ -39,6 +39,8 @@ def _task(
     arguments = {key: _resolved(value, built) for key, value in task.arguments.items()}
     if task.task_id == "approval":
         arguments = _approval(pipeline, task.arguments, built)
+    if task.task_id == "ask":
+        arguments = _ask(pipeline, task.arguments)
     if task.task_id == "evaluate":
         names = [other.task_id for other in dag_plan.tasks if other.task_id in ("approval", "promote")]
         arguments["skip_if_refused"] = [_id_in(group, name) for name in names]
@@ -115,13 +117,29 @@ def _pulled(task: Any, field: str) -> str:  # an operator, whose id a group may 
 
 def _approval(pipeline: PipelinePlan, arguments: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of Airflow's ApprovalOperator: silence counts as a no, and the verdict is shown."""
-    people = [{"id": name, "name": name} for name in arguments["approvers"]]
     return {
         "subject": f"Promote {pipeline.model} version {_pulled(built['register'], 'version')}?",
         "body": _pulled(built["evaluate"], "reason"),
+        **_silence_is_a_no(arguments),
+    }
+
+
+def _ask(pipeline: PipelinePlan, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the ApprovalOperator before a training: the decision's reason is shown."""
+    reason = "(dag_run.conf or {}).get('decision', {}).get('reason', 'started by a person')"
+    return {
+        "subject": f"Train {pipeline.model} for {{{{ run_id }}}}?",
+        "body": f"{{{{ {reason} }}}}",
+        **_silence_is_a_no(arguments),
+    }
+
+
+def _silence_is_a_no(arguments: dict[str, Any]) -> dict[str, Any]:
+    people = [{"id": name, "name": name} for name in arguments.get("approvers", ())]
+    return {
         "defaults": "Reject",
         "response_timeout": timedelta(seconds=arguments["timeout_s"]),
-        "assigned_users": people,
+        **({"assigned_users": people} if people else {}),
     }
 
 

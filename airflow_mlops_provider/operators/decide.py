@@ -19,10 +19,12 @@ __all__ = ["RetrainDecisionOperator", "StartTrainingOperator"]
 class RetrainDecisionOperator(StepOperator):
     """Decide for every monitored batch that has no decision yet. None or wait skips the start of a training.
 
+    Challengers refused in a row, `alert_after` of them, are told as the event `refused`.
+
     :param model: registered name (templated)
     :param labels: lake table of labelled rows: its batches are decided on (templated)
-    :param retrain: the policy: `{"when": {"calibration_gap": {"abs_above": 0.04}}}`, cooldown, budget, first_after
-        (templated)
+    :param retrain: the policy: `{"when": {"calibration_gap": {"abs_above": 0.04}}}`, debounce, cooldown, budget,
+        quiet, alert_after, first_after (templated)
     :param alias: whose promotions count (templated)
     """
 
@@ -42,6 +44,9 @@ class RetrainDecisionOperator(StepOperator):
         """Show each decision with its numbers; skip every `StartTrainingOperator` below where none retrains."""
         for line in result["decisions"]:
             self.log.info("batch %s: %s: %s", line["batch"], line["decision"], line["reason"])
+            if line.get("alert"):
+                told = f"{self.model}, batch {line['batch']}: {line['alert']}; {line['decision']}: {line['reason']}"
+                self.tell("refused", told, context)
         if result.get("training"):
             return result
         context["ti"].xcom_push("return_value", result)

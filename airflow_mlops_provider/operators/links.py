@@ -15,6 +15,7 @@ __all__ = [
     "DriftReportLink",
     "MlflowRunLink",
     "ModelVersionLink",
+    "MonitoringLink",
     "QuarantineLink",
     "model_version_url",
     "page_url",
@@ -87,3 +88,10 @@ class QuarantineLink(_PageLink):
 
     name = "Quarantine rows"
     page = "quarantine"
+
+
+class MonitoringLink(_PageLink):
+    """To the pipeline's monitoring history."""
+
+    name = "Monitoring history"
+    page = "monitoring"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.operators.base import StepOperator
-from airflow_mlops_provider.operators.links import DriftReportLink
+from airflow_mlops_provider.operators.links import DriftReportLink, MonitoringLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,7 +29,10 @@ class DriftOperator(StepOperator):
     :param columns: default: all that both sides have (templated)
     :param blocks: `day`, `hour` or `week` (templated)
     :param false_alarms: share of windows of the reference itself that may cross a column's level
-    :param page: columns whose drift is told; the rest is reported (templated)
+    :param false_pages: share of such windows in which any of the paged columns together may be told
+    :param page: columns whose drift is told, `*` for all; the rest is reported (templated)
+    :param seasonal: columns that move with every season: only a jump of their nulls is told (templated)
+    :param domain_classifier: also tell by a classifier how far the rows of both tables differ jointly
     :param report: write Evidently's HTML where a paged column is over its level
     """
 
@@ -45,12 +48,15 @@ class DriftOperator(StepOperator):
         "columns",
         "blocks",
         "false_alarms",
+        "false_pages",
         "page",
+        "seasonal",
+        "domain_classifier",
         "report",
         "timezone",
     )
     uses_mlflow = True
-    operator_extra_links = (DriftReportLink(),)
+    operator_extra_links = (DriftReportLink(), MonitoringLink())
 
     def __init__(
         self,
@@ -65,7 +71,10 @@ class DriftOperator(StepOperator):
         columns: Sequence[str] | None = None,
         blocks: str | None = None,
         false_alarms: float | None = None,
+        false_pages: float | None = None,
         page: Sequence[str] | None = None,
+        seasonal: Sequence[str] | None = None,
+        domain_classifier: bool | None = None,
         report: bool | None = None,
         **kwargs: Any,
     ) -> None:
@@ -80,13 +89,19 @@ class DriftOperator(StepOperator):
         self.columns = columns
         self.blocks = blocks
         self.false_alarms = false_alarms
+        self.false_pages = false_pages
         self.page = page
+        self.seasonal = seasonal
+        self.domain_classifier = domain_classifier
         self.report = report
 
     def made(self, result: dict[str, Any]) -> dict[str, str]:
-        """Return whether there is a report to see."""
-        reports = [b["report"] for b in result.get("batches", ()) if b.get("report")]
-        return {DriftReportLink.name: reports[-1]} if reports else {}
+        """Return whether there is a report to see, and a history: of two tables there is none."""
+        there: dict[str, str] = {}
+        for batch in result.get("batches", ()):
+            there |= {DriftReportLink.name: batch["report"]} if batch.get("report") else {}
+            there |= {MonitoringLink.name: batch["batch"]} if batch.get("batch") else {}
+        return there
 
     def succeeded(self, result: dict[str, Any], context: Context) -> Any:
         """Tell of paged columns that drifted, and return the result."""
@@ -104,11 +119,18 @@ class PerformanceOperator(StepOperator):
     :param target: its column (templated)
     :param unique_key: columns that predictions and labels share (templated)
     :param event_timestamp: column whose days are the unit of chance (templated)
-    :param metrics: names of metrics (templated)
+    :param metrics: names of metrics, a loss also as `<loss>_ratio` over the holdout's (templated)
+    :param slices: columns of `labels` by whose values the metrics are told too (templated)
+    :param min_slice_rows: slices of fewer rows are left out (templated)
     """
 
     step = "performance"
-    spec_fields = ("model", "labels", "target", "unique_key", "event_timestamp", "metrics", "timezone")
+    spec_fields = (
+        *("model", "labels", "target", "unique_key", "event_timestamp"),
+        *("metrics", "slices", "min_slice_rows", "timezone"),
+    )
+
+    operator_extra_links = (MonitoringLink(),)
 
     def __init__(
         self,
@@ -119,6 +141,8 @@ class PerformanceOperator(StepOperator):
         unique_key: Sequence[str],
         event_timestamp: str,
         metrics: Sequence[str] | None = None,
+        slices: Sequence[str] | None = None,
+        min_slice_rows: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -128,3 +152,9 @@ class PerformanceOperator(StepOperator):
         self.unique_key = unique_key
         self.event_timestamp = event_timestamp
         self.metrics = metrics
+        self.slices = slices
+        self.min_slice_rows = min_slice_rows
+
+    def made(self, result: dict[str, Any]) -> dict[str, str]:  # noqa: ARG002 - whatever was measured, there is a history
+        """Return that there is a history to see."""
+        return {MonitoringLink.name: self.pipeline_name}

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DriftSensor"]
 
+_TOLD = ("drifted", "named", "max_effect")
+
 
 class DriftSensor(DriftOperator, DeferringSensor):
     """Wait until a table has drifted from a reference; the XCom is what `DriftOperator` would return.
@@ -26,7 +28,8 @@ class DriftSensor(DriftOperator, DeferringSensor):
 
     :param current: reference of the table that is watched: `{"name": "visits"}` (templated)
     :param reference: reference of what is normal (templated)
-    :param threshold: fire where the largest effect reaches this; default: where any column is over its level
+    :param threshold: fire where the largest effect reaches this; default: where a column of `page`
+        (all, without it) is over the level of all of them together
     :param deferrable: wait in the triggerer until `current`, a table of the lake, has a new version
     """
 
@@ -54,7 +57,7 @@ class DriftSensor(DriftOperator, DeferringSensor):
             self.fail(outcome)
         batches = (outcome.result or {})["batches"]
         for line in batches:
-            self.log.info("drifted: %s; largest effect: %s", line["drifted"], line["max_effect"])
+            self.log.info("drifted: %s; named: %s; largest effect: %s", *(line[k] for k in _TOLD))
         return PokeReturnValue(any(map(self._fires, batches)), outcome.result)
 
     def change(self, context: Context) -> DatasetVersionTrigger:  # noqa: ARG002 - as in the base class
@@ -71,5 +74,5 @@ class DriftSensor(DriftOperator, DeferringSensor):
 
     def _fires(self, line: Mapping[str, Any]) -> bool:
         if self.threshold is None:
-            return bool(line["drifted"])
+            return bool(line["named"])
         return line["max_effect"] is not None and line["max_effect"] >= self.threshold

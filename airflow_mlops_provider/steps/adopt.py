@@ -16,7 +16,7 @@ from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.datasets import dataset_view, within
 from airflow_mlops_provider.steps.profile import build_profile
-from airflow_mlops_provider.steps.promote import set_alias
+from airflow_mlops_provider.steps.promote import follow
 from airflow_mlops_provider.steps.promotions import PromotionLedger
 from airflow_mlops_provider.steps.sql import identifier
 from airflow_mlops_provider.steps.train import PREDICTION
@@ -46,7 +46,7 @@ def adopt(spec: AdoptSpec, context: StepContext) -> AdoptResult:
     promotion = champion if champion is not None and not written else _promotion(spec, version, champion, context)
     if written and not ledger.commit(promotion):
         raise LostRaceError(f"{spec.model}: promoted by somebody else while version {version} was adopted")
-    set_alias(client, spec.model, spec.alias, promotion)
+    follow(client, ledger, spec.model, spec.alias, promotion)
     context.say(f"{spec.model} version {version}: profile of {profile.rows:,} rows, promotion {promotion.sequence}")
     return AdoptResult(
         version=version,

@@ -1,4 +1,4 @@
-"""When a distance is drift: levels from the day blocks of the reference itself.
+"""When a distance is drift, and when it is told: levels from the reference itself.
 
 The Jensen-Shannon distance decides for every column: it has one unit for numbers and categories, lies in
 [0, 1], and sees nulls. On the flights of 2013, January to March against each later month, it kept carrier,
@@ -8,30 +8,28 @@ reported too, called distance drifted in eight of nine, and knows no nulls.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Set
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from airflow_mlops_provider.contracts.monitor import ColumnDrift
 from airflow_mlops_provider.contracts.profile import ColumnProfile, Profile
 from airflow_mlops_provider.exceptions import ConfigError, DataError
-from airflow_mlops_provider.steps.distances import jensen_shannon, measure, psi
+from airflow_mlops_provider.steps.distances import Measures, hellinger, jensen_shannon, measure, psi
+from airflow_mlops_provider.steps.family import family_levels
+from airflow_mlops_provider.steps.nulls import NEW_LEVELS, NULLS, SMALLEST_EFFECT, VALUES, Null, block_nulls, nulls_of
+from airflow_mlops_provider.steps.seasons import moves_with_the_season
 
-__all__ = ["SMALLEST_EFFECT", "drift", "levels"]
+__all__ = ["ALL", "SMALLEST_EFFECT", "drift", "levels"]
 
-# Below this Jensen-Shannon distance nothing is worth an alarm, however steady the reference: 2 % of new nulls
-# give 0.1. (Evidently's threshold is 0.12 in this unit.) It also stands in where there is no level.
-SMALLEST_EFFECT = 0.1
-# Of a distance that is nothing, the logarithm must not widen the level: a rare null in some windows, none in others.
-_NOISE = SMALLEST_EFFECT / 10
-# Windows that share almost nothing are an alarm, however restless the reference: the distance ends at 1.
-_LARGEST_LEVEL = 0.9
-_FEWEST_DAYS = 6
+# In `page`: every column.
+ALL = "*"
 
 Floats = NDArray[np.float64]
+# (column, VALUES or NULLS)
+_Key: TypeAlias = tuple[str, str]
 
 
 def levels(profile: Profile, window_blocks: int, false_alarms: float) -> dict[str, float | None]:
@@ -44,58 +42,121 @@ def levels(profile: Profile, window_blocks: int, false_alarms: float) -> dict[st
 
     A window longer than a third of the reference is cut to a third: shorter windows differ more, which errs
     towards silence. None where there is nothing to compare (`window_blocks` 0, or fewer than 6 days with rows).
-    Levels are kept between `SMALLEST_EFFECT` and 0.9.
+    Levels are kept between `SMALLEST_EFFECT` and 0.9, or what the windows themselves reach.
 
     Measured at 0.01 on 500 simulated streams a case (20 bins, day effects with a correlation of neighbouring
     days of 0, 0.7 and 0.95, references of 20 to 300 days, windows of 1 to 30): 0 to 0.02 false alarms; 0.026 in
     30 days at 0.95; up to 0.044 with heavy-tailed effects and windows of one day.
     """
-    return {column.name: _level(_blocks(column), window_blocks, false_alarms) for column in profile.columns}
+    nulls = {column.name: block_nulls(column, window_blocks) for column in profile.columns}
+    return {name: found[VALUES].level(false_alarms) if found else None for name, found in nulls.items()}
 
 
 def drift(
-    reference: Profile, current: Profile, *, false_alarms: float, page: Collection[str] = ()
+    reference: Profile,
+    current: Profile,
+    *,
+    false_alarms: float,
+    page: Collection[str] = (),
+    false_pages: float = 0.01,
+    seasonal: Collection[str] = (),
 ) -> tuple[ColumnDrift, ...]:
     """Return the drift of each column of `reference`, then of the columns that only `current` has.
 
-    `current` comes from `profile_like`. A column is drifted where its Jensen-Shannon distance is over the
-    level of a window of as many days (`SMALLEST_EFFECT` where there is none); where the distance of its null
-    rate alone is over its own such level, since a restless column would hide a jump of nulls; and where it is
-    missing, new, or turned from number to text or back. `detail` says what. A drifted column of `page` is
-    paged. Raises DataError if a side has no row, ConfigError if `page` names a column that neither has.
+    `current` comes from `profile_like`. A column is drifted where its Jensen-Shannon distance is over the level of
+    a window of as many days and rows; where the distance of its null rate alone, or of the share of its new
+    levels, is over its own such level, since a restless column would hide them; and where it is missing, new, or
+    turned from one kind to another. `detail` says what. Without days in the current rows, or with fewer than 6 in
+    the reference, the level is that of independent rows, which real rows are not: give days where there are any.
+
+    A drifted column that is watched is named where it is over its page level too: the watched columns together
+    pass theirs at the rate `false_pages`. Watched are the columns of `page`, or all, where `page` is empty or
+    holds "*". Of all of them those of `seasonal`, those that `moves_with_the_season` finds (unless `page` has
+    their name) are named for their nulls alone. Where `page` is given, what is named is paged.
+
+    Raises DataError if a side has no row, ConfigError if `page` or `seasonal` names a column that neither has.
     """
     if not reference.rows or not current.rows:
         raise DataError(f"no drift without rows: {reference.rows} in the reference and {current.rows} now")
     then, now = ({c.name: c for c in profile.columns} for profile in (reference, current))
-    if unknown := sorted(set(page) - then.keys() - now.keys()):
-        raise ConfigError(f"page: no column {', '.join(unknown)}; there are {', '.join(sorted(then))}")
-    days = len(current.block_ids)
-    rows = [_compared(c, now.get(c.name), days, false_alarms) for c in then.values()]
+    _refuse_unknown({"page": set(page) - {ALL}, "seasonal": set(seasonal)}, then.keys(), now.keys())
+    watched = set(page) if page and ALL not in page else then.keys() | now.keys()
+    same = [column for name, column in then.items() if name in now and now[name].kind == column.kind]
+    nulls = {c.name: nulls_of(c, len(current.block_ids), current.rows) for c in same}
+    moving = {c.name for c in same if c.name in seasonal or (c.name not in page and moves_with_the_season(c))}
+    page_levels = _page_levels(nulls, watched, moving, false_pages)
+    rows = [
+        _compared(c, now[name], nulls[name], page_levels, false_alarms) if name in nulls else _changed(c, now.get(name))
+        for name, c in then.items()
+    ]
     rows += [_changed(None, column) for name, column in now.items() if name not in then]
-    return tuple(row.model_copy(update={"paged": row.drifted and row.column in page}) for row in rows)
+    named = {row.column for row in rows if row.column in watched and (row.named or row.column not in nulls)}
+    return tuple(
+        row.model_copy(
+            update={
+                "seasonal": row.column in moving,
+                "named": row.column in named,
+                "paged": bool(page) and row.column in named,
+            }
+        )
+        for row in rows
+    )
 
 
-def _compared(reference: ColumnProfile, current: ColumnProfile | None, days: int, false_alarms: float) -> ColumnDrift:
-    if current is None or current.kind != reference.kind:
-        return _changed(reference, current)
-    population, distance, wasserstein = measure(reference, current)
-    level = _level(_blocks(reference), days, false_alarms)
-    bound = SMALLEST_EFFECT if level is None else level
-    over = [f"Jensen-Shannon {distance:.3f} over {bound:.3f}"] if distance > bound else []
-    null_level = _level(_split(_blocks(reference)), days, false_alarms) or SMALLEST_EFFECT
-    if jensen_shannon(_split(_totals(reference)), _split(_totals(current))) > null_level:
-        over.append(f"nulls {_null_rate(reference):.2%} before, {_null_rate(current):.2%} now")
+def _refuse_unknown(given: Mapping[str, Set[str]], then: Set[str], now: Set[str]) -> None:
+    for key, names in given.items():
+        if unknown := sorted(names - then - now):
+            raise ConfigError(f"{key}: no column {', '.join(unknown)}; there are {', '.join(sorted(then))}")
+
+
+def _page_levels(
+    nulls: Mapping[str, Mapping[str, Null]], watched: Collection[str], moving: Collection[str], rate: float
+) -> dict[_Key, float]:
+    keyed = {(name, kind): null for name, found in nulls.items() for kind, null in found.items()}
+    # The values of a column that moves with the season tell nothing of how others spread.
+    steady = {key: null for key, null in keyed.items() if key[0] not in moving or key[1] == NULLS}
+    return family_levels(steady, [key for key in steady if key[0] in watched], rate)
+
+
+def _compared(
+    reference: ColumnProfile,
+    current: ColumnProfile,
+    nulls: Mapping[str, Null],
+    page_levels: Mapping[_Key, float],
+    false_alarms: float,
+) -> ColumnDrift:
+    name, found = reference.name, measure(reference, current)
+    distances = _distances(found, reference, current)
+    bounds = {kind: nulls[kind].level(false_alarms) for kind in distances}
+    over = [kind for kind, distance in distances.items() if distance > bounds[kind]]
+    # A page is never the lesser alarm, also where a column's own spread is wider than the one it borrows.
+    limits = {kind: max(page_levels[name, kind], bounds[kind]) for kind in distances if (name, kind) in page_levels}
+    said = {
+        VALUES: f"Jensen-Shannon {found.jensen_shannon:.3f} over {bounds[VALUES]:.3f}",
+        NULLS: f"nulls {_null_rate(reference):.2%} before, {_null_rate(current):.2%} now",
+        NEW_LEVELS: f"{found.new_levels or 0:.2%} in new levels",
+    }
     return ColumnDrift(
-        column=reference.name,
-        psi=population,
-        jensen_shannon=distance,
-        wasserstein=wasserstein,
+        column=name,
+        **found._asdict(),
         null_rate=_null_rate(current),
         reference_null_rate=_null_rate(reference),
-        level=level,
+        level=bounds[VALUES],
+        page_level=limits.get(VALUES),
+        null=nulls[VALUES].by,
         drifted=bool(over),
-        detail="; ".join(over),
+        named=any(distances[kind] > limit for kind, limit in limits.items()),
+        detail="; ".join(said[kind] for kind in over),
     )
+
+
+def _distances(found: Measures, reference: ColumnProfile, current: ColumnProfile) -> dict[str, float]:
+    """Return the distance of each kind that is watched."""
+    nulls = jensen_shannon(_split(_totals(reference)), _split(_totals(current)))
+    distances = {VALUES: found.jensen_shannon, NULLS: nulls}
+    if found.new_levels is not None:
+        distances[NEW_LEVELS] = jensen_shannon([1, 0], [1 - found.new_levels, found.new_levels])
+    return distances
 
 
 def _changed(reference: ColumnProfile | None, current: ColumnProfile | None) -> ColumnDrift:
@@ -107,27 +168,12 @@ def _changed(reference: ColumnProfile | None, current: ColumnProfile | None) -> 
         column=next(side.name for side in (reference, current) if side is not None),
         psi=psi(then, now),
         jensen_shannon=jensen_shannon(then, now),
+        hellinger=hellinger(then, now),
         null_rate=after,
         reference_null_rate=before,
         drifted=True,
         detail=", ".join(f"{kind or 'missing'} {when}" for when, kind in kinds.items()),
     )
-
-
-def _level(blocks: Floats, window_blocks: int, false_alarms: float) -> float | None:
-    window = min(window_blocks, len(blocks) // 3)
-    if window < 1 or len(blocks) < _FEWEST_DAYS:
-        return None
-    until = np.vstack([np.zeros(blocks.shape[1]), np.cumsum(blocks, axis=0)])
-    inside = until[window:] - until[:-window]
-    logs = np.log([max(jensen_shannon(until[-1] - part, part), _NOISE) for part in inside])
-    windows = len(blocks) / window
-    width = special.stdtrit(2 * windows - 1, 1 - false_alarms) * math.sqrt(1 + 1 / windows)
-    return float(np.clip(np.exp(logs.mean() + width * logs.std(ddof=1)), SMALLEST_EFFECT, _LARGEST_LEVEL))
-
-
-def _blocks(column: ColumnProfile) -> Floats:
-    return np.array(column.blocks, dtype=np.float64).reshape(len(column.blocks), len(column.counts) + 1)
 
 
 def _totals(column: ColumnProfile) -> Floats:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 
-from airflow_mlops_provider.contracts.base import Json
 from airflow_mlops_provider.contracts.decide import DecideResult, DecideSpec, Decision, Observation
-from airflow_mlops_provider.contracts.promote import Promotion
 from airflow_mlops_provider.steps import governor
-from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
+from airflow_mlops_provider.steps.batches import BatchLedger
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
+from airflow_mlops_provider.steps.observations import ended_trainings, observation
 from airflow_mlops_provider.steps.promotions import PromotionLedger
 
 __all__ = ["decide"]
@@ -22,21 +21,27 @@ def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
     `training` is the newest decision that asks for a training, if that has not ended, also one that an earlier
     try recorded before it died: the training's run is found by its id, so to ask twice starts one.
     """
+    # Before all is read: what comes in meanwhile was not known.
+    now = datetime.now(UTC)
     lake = context.lake(spec)
     ledger = DecisionLedger(lake, spec.pipeline)
     monitoring = Monitoring(lake, spec.pipeline)
-    champion = PromotionLedger(lake, spec.model, spec.alias).champion()
+    promoted = PromotionLedger(lake, spec.model, spec.alias).champion()
+    champion = promoted.version if promoted else None
     decisions = ledger.decisions()
     decided = {d.batch for d in decisions}
     observations: list[Observation] = []
     made: list[Decision] = []
     drift, measured = monitoring.lines("drift"), monitoring.lines("performance")
-    concluded = set(monitoring.lines("training"))
-    for row in BatchLedger(lake, spec.labels).accepted():
+    trained = monitoring.lines("training")
+    concluded = set(trained)
+    rows = BatchLedger(lake, spec.labels).accepted()
+    ended = ended_trainings(trained.values(), {row.batch.id: row.batch.end for row in rows})
+    for row in rows:
         line = measured.get(row.batch.id)
         if champion is not None and line is None:
             continue
-        observations.append(_observation(row, line, drift.get(row.batch.id), champion))
+        observations.append(observation(row, line, drift.get(row.batch.id), champion))
         if row.batch.id in decided:
             continue
         decision = governor.decide(
@@ -44,30 +49,17 @@ def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
             decisions,
             spec.retrain,
             pipeline=spec.pipeline,
-            champion=champion.version if champion else None,
+            champion=champion,
             running=_running(decisions, made, concluded),
-        )
+            ended=ended,
+        ).model_copy(update={"recorded_at": now})
         if ledger.add(decision):
             context.say(f"{row.batch.id}: {decision.decision}: {decision.reason}")
+            if decision.alert:
+                context.say(f"{row.batch.id}: {decision.alert}")
         decisions.append(decision)
         made.append(decision)
     return DecideResult(decisions=tuple(made), training=_due(decisions, made, concluded))
-
-
-def _observation(row: BatchRow, line: Json | None, drift: Json | None, champion: Promotion | None) -> Observation:
-    """Return what the governor sees of a batch; a champion that was restored is judged by its shadow."""
-    record = line["record"] if line else {}
-    seen = drift["record"] if drift else {}
-    restored = champion is not None and record.get("shadow_version") == champion.version
-    return Observation(
-        batch=row.batch.id,
-        end=row.batch.end.astimezone(UTC),
-        labelled=record.get("labelled", row.rows),
-        version=record.get("shadow_version" if restored else "version"),
-        metrics=record.get("shadow" if restored else "metrics", {}),
-        drifted=tuple(seen.get("drifted", ())),
-        max_effect=seen.get("max_effect"),
-    )
 
 
 def _due(decisions: list[Decision], made: list[Decision], concluded: set[str]) -> Decision | None:

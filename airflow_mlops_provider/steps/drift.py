@@ -13,6 +13,7 @@ from airflow_mlops_provider.steps.alarms import drift as columns_drift
 from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.datasets import dataset_view, within
+from airflow_mlops_provider.steps.domain import domain_auc
 from airflow_mlops_provider.steps.history import Monitoring
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN
 from airflow_mlops_provider.steps.profile import build_profile, profile_like
@@ -27,8 +28,11 @@ __all__ = ["drift"]
 def drift(spec: DriftSpec, context: StepContext) -> DriftResult:
     """Measure the drift of `current` against `reference`, or of every scored batch not measured yet.
 
-    Raises ConfigError if neither a pair of tables nor a model is named.
+    Raises ConfigError if neither a pair of tables nor a model is named, or a classifier is asked without a
+    reference table: a profile has no rows.
     """
+    if spec.domain_classifier and (spec.current is None or spec.reference is None):
+        raise ConfigError("domain_classifier needs the rows of both sides: give current and reference")
     if spec.current is not None:
         return DriftResult(batches=(_tables(spec, spec.current, context),))
     if spec.model is None or spec.dataset is None:
@@ -52,7 +56,20 @@ def _tables(spec: DriftSpec, current: DatasetRef, context: StepContext) -> Batch
             reference = _narrowed(profile, spec, con.table("current_rows").columns)
         else:
             raise ConfigError("drift of a table needs a reference table or a model with a stored profile")
-        return _compare(con, "current_rows", reference, spec, batch=None, version=None)
+        result = _compare(con, "current_rows", reference, spec, batch=None, version=None)
+        return (
+            result.model_copy(update={"domain_auc": _told_apart(con, spec, result)})
+            if spec.domain_classifier
+            else result
+        )
+
+
+def _told_apart(con: duckdb.DuckDBPyConnection, spec: DriftSpec, result: BatchDrift) -> float:
+    both = set(con.table("reference_rows").columns) & set(con.table("current_rows").columns)
+    columns = [c.column for c in result.columns if c.column in both]
+    return domain_auc(
+        con, "reference_rows", "current_rows", columns, timestamp=spec.event_timestamp, timezone=spec.timezone
+    )
 
 
 def _narrowed(profile: Profile, spec: DriftSpec, known: list[str]) -> Profile:
@@ -131,7 +148,14 @@ def _compare(
     if batch is not None and not current.rows:
         # A batch may be empty, and the batches after it are watched as ever.
         return BatchDrift(batch=batch, rows=0, version=version, columns=(), drifted=(), paged=())
-    columns = columns_drift(reference, current, false_alarms=spec.false_alarms, page=spec.page)
+    columns = columns_drift(
+        reference,
+        current,
+        false_alarms=spec.false_alarms,
+        page=spec.page,
+        false_pages=spec.false_pages,
+        seasonal=spec.seasonal,
+    )
     largest = max(columns, key=_effect, default=None)
     return BatchDrift(
         batch=batch,
@@ -139,7 +163,10 @@ def _compare(
         version=version,
         columns=columns,
         drifted=tuple(c.column for c in columns if c.drifted),
+        named=tuple(c.column for c in columns if c.named),
         paged=tuple(c.column for c in columns if c.paged),
+        seasonal=tuple(c.column for c in columns if c.seasonal),
+        null=next((c.null for c in columns if c.null), None),
         max_column=largest.column if largest else None,
         max_effect=_effect(largest) if largest else None,
     )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal, TypeAlias
 
-from airflow_mlops_provider.contracts.decide import Condition, Decision, Observation, RetrainPolicy
+from airflow_mlops_provider.contracts.decide import Condition, Decision, EndedTraining, Observation, RetrainPolicy
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 from airflow_mlops_provider.exceptions import ConfigError, DataError
+from airflow_mlops_provider.steps.holds import held
 
 __all__ = ["decide"]
 
 _Verdict: TypeAlias = Literal["none", "wait", "retrain"]
+# Columns that an alert names: more is a page of its own.
+_NAMED = 5
 
 
 def decide(
@@ -25,34 +28,48 @@ def decide(
     pipeline: str,
     champion: str | None,
     running: str | None = None,
+    ended: Sequence[EndedTraining] = (),
 ) -> Decision:
     """Return the decision for the newest of `observations` (in data time), given the other decisions.
 
     Without a champion: `retrain` once `first_after` batches have labels, else `wait`. With one: only a batch
     that it scored itself, and that has labels, can ask; nothing of `policy.when` crossed is `none`. What is
-    asked for waits while the training `running` has not ended, less than `cooldown` from another training
-    decision, or where a window of `budget.per` that ends now (or, for a batch that came late, begins now) has
-    its trainings already. A training counts by its decision, whatever became of its challenger. Conditions
-    name a metric, `drifted_columns` or `max_effect`: drift alone retrains only where one says so.
+    asked for waits until `debounce.times` of the last `debounce.of` batches that could ask have asked, while the
+    training `running` has not ended, where one of `ended` was refused on the same batches, on a quiet day, less
+    than `cooldown` from another training decision, or where a window of `budget.per` that ends now (or, for a batch
+    that came late, begins now) has its trainings already. A training counts by its decision, whatever became of its
+    challenger. Conditions name a metric, `drifted_columns` or `max_effect`: drift alone retrains only where one
+    says so.
+
+    `alert` is set once for every `alert_after` challengers of `ended` that were refused in a row, up to this batch.
 
     The id is `{pipeline}__{batch}` in characters that Airflow allows in a run id: the same history gives the
-    same decision. Every reason has its numbers. Raises DataError without an observation, ConfigError if a
-    condition names a figure that the batch does not have.
+    same decision, in whatever order it comes. Every reason has its numbers. Raises DataError without an
+    observation, ConfigError if a condition names a figure that the batch does not have.
     """
     if not observations:
         raise DataError("no observation to decide on: monitor a batch first")
-    newest = max(observations, key=lambda seen: (seen.end, seen.batch))
+    newest = max(observations, key=_when)
     asked, reason = _first(observations, policy) if champion is None else _asked(newest, policy, champion)
-    trainings = [made for made in decisions if made.decision == "retrain" and made.batch != newest.batch]
-    held = _held(newest.end, trainings, policy, running) if asked == "retrain" else ""
+    others = [made for made in decisions if made.batch != newest.batch]
+    waits = ""
+    if asked == "retrain":
+        few = "" if champion is None else _few(observations, policy, champion)
+        waits = few or held(newest, others, ended, policy, running)
     return Decision(
         id=_run_id(pipeline, newest.batch),
         batch=newest.batch,
         at=newest.end,
-        decision="wait" if held else asked,
-        reason=f"{held}; asked for by {reason}" if held else reason,
+        decision="wait" if waits else asked,
+        reason=f"{waits}; asked for by {reason}" if waits else reason,
         champion=champion,
+        running=running,
+        alert=_alert(newest, others, ended, policy.alert_after),
     )
+
+
+def _when(seen: Observation) -> tuple[datetime, str]:
+    return seen.end, seen.batch
 
 
 def _first(observations: Sequence[Observation], policy: RetrainPolicy) -> tuple[_Verdict, str]:
@@ -67,15 +84,19 @@ def _asked(seen: Observation, policy: RetrainPolicy, champion: str) -> tuple[_Ve
     if not seen.labelled:
         return "none", "no row of this batch has a label"
     figures = _figures(seen)
-    unknown = sorted(policy.when.keys() - figures.keys())
-    if unknown == ["roc_auc"]:
-        return "none", "roc_auc is not defined on this batch: its outcomes are all alike"
-    if unknown:
+    missing = sorted(policy.when.keys() - figures.keys())
+    # Outcomes that are all alike have none of the first two; a champion that was never judged has no ratio.
+    undefined = [name for name in missing if name in ("roc_auc", "calibration_slope") or name.endswith("_ratio")]
+    if undefined and len(undefined) == len(policy.when):
+        return "none", f"{', '.join(undefined)} is not defined on this batch"
+    if unknown := [name for name in missing if name not in undefined]:
         raise ConfigError(
             f"retrain.when: {', '.join(unknown)} is not measured on batch {seen.batch}; there are {', '.join(figures)}"
         )
-    crossed = {name: bounds for name, bounds in policy.when.items() if _crossed(figures[name].value, bounds)}
-    said = "; ".join(_say(name, figures[name], bounds) for name, bounds in (crossed or policy.when).items())
+    crossed = _crossings(figures, policy)
+    shown = crossed or {name: bounds for name, bounds in policy.when.items() if name in figures}
+    said = "; ".join(_say(name, figures[name], bounds) for name, bounds in shown.items())
+    said += f"; {', '.join(undefined)} not defined" if undefined else ""
     drifted = f"{len(seen.drifted)} columns drifted"
     if crossed:
         return "retrain", f"{said}; {drifted}"
@@ -83,24 +104,51 @@ def _asked(seen: Observation, policy: RetrainPolicy, champion: str) -> tuple[_Ve
     return "none", f"{said or 'no condition is set'}; {drifted}{alone}"
 
 
-def _held(now: datetime, trainings: Sequence[Decision], policy: RetrainPolicy, running: str | None) -> str:
-    """Say what speaks against a training now, or nothing."""
-    if running is not None:
-        return f"training {running} has not ended"
-    nearest = min(trainings, key=lambda made: (abs(now - made.at), made.at), default=None)
-    if nearest is not None and abs(now - nearest.at) < policy.cooldown:
-        return f"{_span(abs(now - nearest.at))} from training {nearest.id}, cool-down is {_span(policy.cooldown)}"
-    if policy.budget is not None:
-        spent = _most(now, [made.at for made in trainings], policy.budget.per)
-        if spent >= policy.budget.trainings:
-            return f"budget is spent: {spent} of {policy.budget.trainings} trainings in {_span(policy.budget.per)}"
-    return ""
+def _few(observations: Sequence[Observation], policy: RetrainPolicy, champion: str) -> str:
+    """Say that too few of the last batches have asked; a figure that an earlier one lacks did not ask."""
+    rule = policy.debounce
+    if rule is None:
+        return ""
+    judged = sorted((seen for seen in observations if seen.version == champion and seen.labelled), key=_when)
+    last = judged[-rule.of :]
+    asked = sum(bool(_crossings(_figures(seen), policy)) for seen in last)
+    if asked >= rule.times:
+        return ""
+    return f"{asked} of the last {len(last)} judged batches asked, debounce wants {rule.times} of {rule.of}"
 
 
-def _most(now: datetime, trainings: Sequence[datetime], per: timedelta) -> int:
-    """The most trainings in a window [start, start + per) that holds `now`."""
-    starts = [now, *(at for at in trainings if now - per < at < now)]
-    return max(sum(start <= at < start + per for at in trainings) for start in starts)
+def _alert(
+    newest: Observation, decided: Sequence[Decision], ended: Sequence[EndedTraining], after: int | None
+) -> str | None:
+    """Say that `after` more challengers were refused in a row than people have been told of."""
+    row = _refused_in_a_row([made for made in ended if made.end <= newest.end])
+    if after is None or not row:
+        return None
+    told = sum(bool(made.alert) for made in decided if made.at >= row[0].end)
+    if len(row) // after <= told:
+        return None
+    versions = ", ".join(made.version for made in row)
+    return (
+        f"{len(row)} challengers in a row were refused: versions {versions}; the last: {row[-1].reason}; "
+        f"{_attribution(newest)}"
+    )
+
+
+def _refused_in_a_row(ended: Sequence[EndedTraining]) -> list[EndedTraining]:
+    """Return the refused trainings since the last accepted one, in data time."""
+    row: list[EndedTraining] = []
+    for made in sorted(ended, key=lambda made: (made.end, made.until, made.version)):
+        row = [*row, made] if made.verdict == "refused" else []
+    return row
+
+
+def _attribution(seen: Observation) -> str:
+    if not seen.drifted:
+        return "no column drifted"
+    named = ", ".join(seen.drifted[:_NAMED])
+    more = f" and {len(seen.drifted) - _NAMED} more" if len(seen.drifted) > _NAMED else ""
+    most = "" if seen.max_effect is None else f", the farthest {seen.max_column or 'column'} by {seen.max_effect:.4f}"
+    return f"drifted: {named}{more}{most}"
 
 
 def _figures(seen: Observation) -> dict[str, MetricEstimate]:
@@ -109,6 +157,14 @@ def _figures(seen: Observation) -> dict[str, MetricEstimate]:
     if seen.max_effect is not None:
         found["max_effect"] = MetricEstimate(value=seen.max_effect, rows=seen.labelled)
     return found
+
+
+def _crossings(figures: Mapping[str, MetricEstimate], policy: RetrainPolicy) -> dict[str, Condition]:
+    return {
+        name: bounds
+        for name, bounds in policy.when.items()
+        if name in figures and _crossed(figures[name].value, bounds)
+    }
 
 
 def _crossed(value: float, bounds: Condition) -> bool:
@@ -140,7 +196,3 @@ def _run_id(pipeline: str, batch: str) -> str:
 
 def _version(version: str | None) -> str:
     return "no champion" if version is None else f"version {version}"
-
-
-def _span(time: timedelta) -> str:
-    return f"{time / timedelta(days=1):g} days"

@@ -14,7 +14,7 @@ from airflow_mlops_provider.steps.lake import Lake
 
 __all__ = ["DecisionLedger", "Kind", "Monitoring"]
 
-Kind = Literal["drift", "performance", "rollback", "training"]
+Kind = Literal["drift", "estimate", "performance", "rollback", "training"]
 
 _MONITORING = pa.schema(
     [
@@ -36,12 +36,15 @@ _DECISIONS = pa.schema(
         ("decision", pa.string()),
         ("reason", pa.string()),
         ("champion", pa.string()),
+        ("running", pa.string()),
+        ("alert", pa.string()),
+        ("recorded_at", pa.timestamp("us", tz="UTC")),
     ]
 )
 
 
 class Monitoring:
-    """One line a batch and kind; `record` is the result's JSON."""
+    """One line a batch and kind, and one more a revision of it; `record` is the result's JSON."""
 
     def __init__(self, lake: Lake, pipeline: str) -> None:
         self.lake = lake
@@ -57,8 +60,9 @@ class Monitoring:
         model: str,
         version: str | None,
         run_key: str,
+        revision: int = 0,
     ) -> bool:
-        """Add a batch's line of `kind`, once a model (trainings and rollbacks: once a run key)."""
+        """Add a batch's line of `kind`, once a model and revision (trainings and rollbacks: once a run key)."""
         line = {
             "batch": batch,
             "end": end,
@@ -70,18 +74,21 @@ class Monitoring:
             "recorded_at": datetime.now(UTC),
         }
         once = run_key if kind in ("training", "rollback") else f"{model}/{batch}"
+        if revision:
+            once = f"{once}/{revision}"
         return self.lake.write_once(self.table, pa.Table.from_pylist([line], schema=_MONITORING), app=f"{kind}/{once}")[
             1
         ]
 
-    def lines(self, kind: Kind) -> dict[str, Json]:
-        """Return the lines of a kind by batch, in data time, `record` decoded and `end` in UTC."""
+    def history(self, kind: Kind) -> list[Json]:
+        """Return every line of a kind in data time, `record` decoded and `end` in UTC; revisions in their order."""
         found = [line for line in self.lake.read(self.table).to_pylist() if line["kind"] == kind]
         found.sort(key=lambda line: (line["end"], line["recorded_at"]))
-        return {
-            line["batch"]: {**line, "record": json.loads(line["record"]), "end": line["end"].astimezone(UTC)}
-            for line in found
-        }
+        return [{**line, "record": json.loads(line["record"]), "end": line["end"].astimezone(UTC)} for line in found]
+
+    def lines(self, kind: Kind) -> dict[str, Json]:
+        """Return the newest line of a kind by batch, in data time."""
+        return {line["batch"]: line for line in self.history(kind)}
 
 
 class DecisionLedger:
@@ -94,12 +101,14 @@ class DecisionLedger:
     def add(self, decision: Decision) -> bool:
         """Add a decision, once a batch."""
         table = pa.Table.from_pylist([decision.model_dump()], schema=_DECISIONS)
-        return self.lake.write_once(self.table, table, app=decision.batch)[1]
+        # A ledger of an earlier release lacks columns.
+        return self.lake.write_once(self.table, table, app=decision.batch, on_schema_change="evolve")[1]
 
     def decisions(self) -> list[Decision]:
         """Return every decision in data time."""
         lines = self.lake.read(self.table).to_pylist()
-        return sorted(
-            (Decision.model_validate({**line, "at": line["at"].astimezone(UTC)}) for line in lines),
-            key=lambda d: d.at,
-        )
+        return sorted((Decision.model_validate({**line, **_in_utc(line)}) for line in lines), key=lambda d: d.at)
+
+
+def _in_utc(line: Json) -> Json:
+    return {key: line[key].astimezone(UTC) for key in ("at", "recorded_at") if line.get(key)}

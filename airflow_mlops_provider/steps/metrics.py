@@ -8,21 +8,24 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 from airflow_mlops_provider.exceptions import ConfigError, DataError, MissingExtraError
 
-__all__ = ["Influence", "daily_difference", "estimate", "influence", "lower_is_better", "row_loss"]
+__all__ = ["Influence", "daily_difference", "defined", "estimate", "influence", "lower_is_better", "row_loss"]
 
 Floats = NDArray[np.float64]
 
 _LOWER = frozenset({"log_loss", "brier", "calibration_gap", "mae", "rmse"})
-_BINARY = frozenset({"log_loss", "brier", "calibration_gap", "roc_auc"})
+_BINARY = frozenset({"log_loss", "brier", "calibration_gap", "calibration_slope", "roc_auc"})
 # A probability of exactly 0 or 1 would cost an infinite loss; scikit-learn's bound for float64.
 _EPS = float(np.finfo(np.float64).eps)
 # scikit-learn's scorers are evaluated once without each of so many groups of days at most.
 _MOST_GROUPS = 200
+# Newton's method on a logistic regression of two parameters settles in about six.
+_MOST_ROUNDS = 50
+_SETTLED = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,12 @@ def estimate(metric: str, y: ArrayLike, p: ArrayLike, days: ArrayLike) -> Metric
     """Return `metric` of predictions `p` against outcomes `y`, all of shape (n,), with its standard error.
 
     `metric` is roc_auc, log_loss, brier, calibration_gap (mean of p less the rate of y: positive is too high),
-    mae, rmse, or the name of a scikit-learn scorer (as scikit-learn defines it: greater is better; a class is
-    predicted from p >= 0.5 where y is 0 and 1). `days` names each row's day; sorted, neighbours are
+    calibration_slope (1 where p is as sure as it should be, less where it is too sure), mae, rmse, or the name of a
+    scikit-learn scorer (as scikit-learn defines it: greater is better; a class is predicted from p >= 0.5 where y
+    is 0 and 1). `days` names each row's day; sorted, neighbours are
     neighbours. One day gives no standard error.
 
-    Means and rmse by the delta method, roc_auc by the clustered form of DeLong's (Obuchowski 1997, Biometrics
+    Means, rmse and slope by the delta method, roc_auc by the clustered form of DeLong's (Obuchowski 1997, Biometrics
     53), scorers by leaving out one day (at most 200 groups of days) at a time.
     Raises DataError for lengths that differ, no row, NaN, or outcomes that do not fit the metric; ConfigError for
     an unknown name.
@@ -102,6 +106,18 @@ def lower_is_better(metric: str) -> bool:
     return metric in _LOWER
 
 
+def defined(metric: str, y: Floats, p: Floats) -> bool:
+    """Whether these rows have such a metric: outcomes that are all alike have no roc_auc and no calibration_slope."""
+    if metric not in ("roc_auc", "calibration_slope"):
+        return True
+    guess = np.clip(p, _EPS, 1 - _EPS)
+    positive, negative = guess[y == 1], guess[y != 1]
+    if not positive.size or not negative.size:
+        return False
+    # A logistic regression has no end where a threshold parts the classes (Albert & Anderson 1984, Biometrika 71).
+    return metric == "roc_auc" or bool(negative.max() > positive.min() and positive.max() > negative.min())
+
+
 def influence(metric: str, y: ArrayLike, p: ArrayLike, days: ArrayLike) -> Influence:
     """Return `metric` with the part of each day in its deviation; see `estimate`."""
     truth, guess, day = _checked(y, p, days)
@@ -109,6 +125,8 @@ def influence(metric: str, y: ArrayLike, p: ArrayLike, days: ArrayLike) -> Influ
         raise DataError(f"{metric} needs outcomes of 0 and 1 and probabilities; see the target and the model's output")
     if metric == "roc_auc":
         return _roc_auc(truth, guess, day)
+    if metric == "calibration_slope":
+        return _slope(truth, guess, day)
     if metric == "rmse":
         squared = _mean((guess - truth) ** 2, day)
         root = float(np.sqrt(squared.value))
@@ -143,6 +161,31 @@ def _roc_auc(y: Floats, p: Floats, day: NDArray[np.intp]) -> Influence:
     area = float(placed[late].mean())
     parts = (placed - area) / np.where(late, positives, negatives)
     return Influence(area, _by_day(day, parts), y.size)
+
+
+def _slope(y: Floats, p: Floats, day: NDArray[np.intp]) -> Influence:
+    """The slope of a logistic regression of the outcomes on the logit of p (Cox 1958, Biometrika 45)."""
+    guess = np.clip(p, _EPS, 1 - _EPS)
+    x = np.column_stack([np.ones_like(guess), np.log(guess) - np.log1p(-guess)])
+    if not defined("calibration_slope", y, p):
+        raise DataError("calibration_slope needs both outcomes, and predictions that do not part them without a miss")
+    fitted, lost = np.zeros(2), y.size * np.log(2.0)
+    for _ in range(_MOST_ROUNDS):
+        rate = special.expit(x @ fitted)
+        information = (x * (rate * (1 - rate))[:, None]).T @ x
+        step = np.linalg.solve(information, x.T @ (y - rate))
+        # Undamped, predictions that are too sure by a factor of three throw Newton's method off for good.
+        while (found := _logistic(x @ (fitted + step), y)) > lost and np.abs(step).max() >= _SETTLED:
+            step = step / 2
+        fitted, lost = fitted + step, found
+        if np.abs(step).max() < _SETTLED:
+            parts = np.linalg.solve(information, (x * (y - rate)[:, None]).T)[1]
+            return Influence(float(fitted[1]), _by_day(day, parts), y.size)
+    raise DataError(f"calibration_slope did not settle in {_MOST_ROUNDS} rounds: {y.size} rows are too few to tell it")
+
+
+def _logistic(logit: Floats, y: Floats) -> float:
+    return float(np.sum(np.logaddexp(0.0, logit) - y * logit))
 
 
 def _scorer(name: str, y: Floats, p: Floats, day: NDArray[np.intp]) -> Influence:

@@ -1,21 +1,31 @@
-"""Join predictions with their outcomes and measure them, day by day."""
+"""Join predictions with their outcomes and measure them, day by day; what comes late revises what was measured."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Literal
 
 import duckdb
 import numpy as np
 
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
-from airflow_mlops_provider.contracts.monitor import BatchPerformance, PerformanceResult, PerformanceSpec
+from airflow_mlops_provider.contracts.monitor import (
+    BatchPerformance,
+    PerformanceResult,
+    PerformanceSpec,
+    SlicePerformance,
+)
+from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
+from airflow_mlops_provider.steps.confidence import expected
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.history import Monitoring
-from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake
-from airflow_mlops_provider.steps.metrics import daily_difference, estimate, row_loss
+from airflow_mlops_provider.steps.labelled import Joined, Predictions
+from airflow_mlops_provider.steps.metrics import daily_difference, defined, estimate, row_loss
+from airflow_mlops_provider.steps.reference_metrics import References, is_ratio, ratio
 from airflow_mlops_provider.steps.score import predictions_table
-from airflow_mlops_provider.steps.sql import identifier
 
 __all__ = ["performance"]
 
@@ -23,78 +33,151 @@ __all__ = ["performance"]
 def performance(spec: PerformanceSpec, context: StepContext) -> PerformanceResult:
     """Measure every scored batch whose labels are there and that is not measured yet, in data time.
 
-    Rows without an outcome are not measured; `labelled` tells how many were.
+    Rows without an outcome are not measured; `labelled` tells how many were. Outcomes of a batch that come with a later
+    batch of labels add a revision to its history. A scored batch without labels is estimated, once.
     """
     lake = context.lake(spec)
-    monitoring = Monitoring(lake, spec.pipeline)
-    known = monitoring.lines("performance")
-    labels = {row.batch.id: row for row in BatchLedger(lake, spec.labels).accepted()}
+    labels = BatchLedger(lake, spec.labels).accepted()
     scored = BatchLedger(lake, predictions_table(spec.model)).accepted()
-    due = [row for row in scored if row.batch.id not in known and row.batch.id in labels]
-    results = []
-    for row in due:
-        result = _measure(spec, lake, row)
-        monitoring.add(
-            "performance",
+    if not scored:
+        return PerformanceResult(no_champion=tuple(row.batch.id for row in labels))
+    newest = max(row.version or 0 for row in scored)
+    with duckdb.connect(config={"memory_limit": "1GB"}) as con:
+        ledger = _Ledger(spec, context, Predictions(con, spec, lake, newest, labels))
+        # First: a line of revision 0 says up to which outcomes the older ones were looked at.
+        revised = ledger.revised(scored)
+        return PerformanceResult(
+            batches=ledger.measured(scored, {row.batch.id for row in labels}),
+            revised=revised,
+            estimated=ledger.estimated(scored, {row.batch.id for row in labels}),
+        )
+
+
+class _Ledger:
+    """What is measured now, added to what was."""
+
+    def __init__(self, spec: PerformanceSpec, context: StepContext, predictions: Predictions) -> None:
+        self.spec, self.context, self.predictions = spec, context, predictions
+        self.monitoring = Monitoring(context.lake(spec), spec.pipeline)
+        self.references = References(self.monitoring)
+        lines = [BatchPerformance.model_validate(line["record"]) for line in self.monitoring.history("performance")]
+        self.known = {line.batch: line for line in lines}
+        # Not of revisions: a process may have died before it came to all that the same outcomes touch.
+        looked_at = {batch for line in lines if not line.revision for batch in (line.batch, *line.outcomes)}
+        self.new = sorted({row.batch.id for row in predictions.labels} - looked_at)
+
+    def measured(self, scored: list[BatchRow], labelled: set[str]) -> tuple[BatchPerformance, ...]:
+        due = [row for row in scored if row.batch.id not in self.known and row.batch.id in labelled]
+        return tuple(self._added(row, self._measure(row)) for row in due)
+
+    def revised(self, scored: list[BatchRow]) -> tuple[BatchPerformance, ...]:
+        touched = self.predictions.touched(self.new) if self.known else set()
+        found = []
+        for row in scored:
+            former = self.known.get(row.batch.id)
+            if former is None or row.batch.id not in touched:
+                continue
+            now = self._measure(row, revision=former.revision + 1)
+            if (now.labelled, now.metrics) != (former.labelled, former.metrics):
+                found.append(self._added(row, now))
+        return tuple(found)
+
+    def estimated(self, scored: list[BatchRow], labelled: set[str]) -> tuple[BatchPerformance, ...]:
+        known = self.known.keys() | self.monitoring.lines("estimate").keys() | labelled
+        found = (self._estimate(row) for row in scored if row.batch.id not in known)
+        return tuple(self._added(row, line) for row, line in found if line.metrics)
+
+    def _added(self, row: BatchRow, line: BatchPerformance) -> BatchPerformance:
+        self.monitoring.add(
+            "estimate" if line.estimated else "performance",
             row.batch.id,
             row.batch.end,
-            result,
-            model=spec.model,
-            version=result.version,
-            run_key=context.run_key,
+            line,
+            model=self.spec.model,
+            version=line.version,
+            run_key=self.context.run_key,
+            revision=line.revision,
         )
-        context.say(f"{row.batch.id}: {_line(result)}")
-        results.append(result)
-    waiting = () if scored else tuple(labels)
-    return PerformanceResult(batches=tuple(results), no_champion=waiting)
+        self.context.say(f"{row.batch.id}: {_line(line)}")
+        return line
 
+    def _estimate(self, row: BatchRow) -> tuple[BatchRow, BatchPerformance]:
+        found = expected(self.spec.metrics, *self.predictions.alone(row.batch.id))
+        version = row.detail["version"]
+        line = BatchPerformance(
+            batch=row.batch.id, version=version, rows=row.rows, labelled=0, estimated=True, metrics=found
+        )
+        return row, line
 
-def _measure(spec: PerformanceSpec, lake: Lake, row: BatchRow) -> BatchPerformance:
-    with duckdb.connect(config={"memory_limit": "1GB"}) as con:
-        con.execute("set TimeZone = 'UTC'")
-        lake.view(con, "predictions", predictions_table(spec.model), row.version)
-        lake.view(con, "labels", spec.labels)
-        y, days, scores = _joined(con, spec, row)
-    champion, shadow = scores.get("champion"), scores.get("shadow")
-    if champion is None or not len(y):
-        return BatchPerformance(batch=row.batch.id, version=row.detail["version"], rows=row.rows, labelled=0)
-    return BatchPerformance(
-        batch=row.batch.id,
-        version=row.detail["version"],
-        rows=row.rows,
-        labelled=len(y),
-        metrics=_metrics(spec, y, champion, days),
-        shadow_version=row.detail.get("shadow"),
-        shadow={} if shadow is None else _metrics(spec, y, shadow, days),
-        shadow_difference=None if shadow is None else _difference(y, champion, shadow, days),
-    )
+    def _measure(self, row: BatchRow, revision: int = 0) -> BatchPerformance:
+        joined = self.predictions.joined(row.batch.id)
+        line = BatchPerformance(
+            batch=row.batch.id,
+            version=row.detail["version"],
+            rows=row.rows,
+            labelled=len(joined.y),
+            coverage=len(joined.y) / row.rows if row.rows else 0.0,
+            revision=revision,
+            outcomes=() if revision else tuple(self.new),
+        )
+        if "champion" not in joined.scores or not len(joined.y):
+            return line
+        champion, shadow = joined.scores["champion"], joined.scores.get("shadow")
+        former = row.detail.get("shadow")
+        line = line.model_copy(
+            update={
+                "metrics": self._metrics(joined.y, champion, joined.days, self.references.of(line.version)),
+                "slices": self._slices(joined),
+                "lag": None if joined.until is None else max(joined.until - row.batch.end, timedelta(0)),
+                "shadow_version": former,
+            }
+        )
+        if shadow is None:
+            return line
+        return line.model_copy(
+            update={
+                "shadow": self._metrics(joined.y, shadow, joined.days, self.references.of(former)),
+                "shadow_difference": _difference(joined.y, champion, shadow, joined.days),
+            }
+        )
 
+    def _slices(self, joined: Joined) -> tuple[SlicePerformance, ...]:
+        found = []
+        for column, values in joined.slices.items():
+            names, level = np.unique(values.astype(str), return_inverse=True)
+            sizes = np.bincount(level, minlength=names.size)
+            for number in np.flatnonzero(sizes >= self.spec.min_slice_rows):
+                rows = level == number
+                metrics = self._of_slice(joined.y[rows], joined.scores["champion"][rows], joined.days[rows])
+                size = int(sizes[number])
+                found.append(SlicePerformance(column=column, value=str(names[number]), rows=size, metrics=metrics))
+        return tuple(found)
 
-def _metrics(spec: PerformanceSpec, y: np.ndarray, p: np.ndarray, days: np.ndarray) -> dict[str, MetricEstimate]:
-    """Measure what can be measured: outcomes that are all alike have no ROC AUC."""
-    names = [name for name in spec.metrics if name != "roc_auc" or np.unique(y).size > 1]
-    return {name: estimate(name, y, p, days) for name in names}
+    def _of_slice(self, y: np.ndarray, p: np.ndarray, days: np.ndarray) -> dict[str, MetricEstimate]:
+        found: dict[str, MetricEstimate] = {}
+        for name in self.spec.metrics:
+            # What a scorer cannot tell of a slice, as of outcomes that are all alike, must not stop the batch.
+            with contextlib.suppress(DataError):
+                found |= {} if is_ratio(name) else self._metrics(y, p, days, {}, (name,))
+        return found
 
-
-def _joined(
-    con: duckdb.DuckDBPyConnection, spec: PerformanceSpec, row: BatchRow
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Return outcomes, local days and each role's predictions, all in the key's order."""
-    keys = ", ".join(identifier(k) for k in spec.unique_key)
-    target, event = identifier(spec.target), identifier(spec.event_timestamp)
-    con.execute("create or replace temp table batch as select ? as id, ? as zone", [row.batch.id, spec.timezone])
-    query = f"""
-        select {keys}, role, any_value(p.prediction) as prediction, any_value(l.{target})::double as y,
-               datediff('day', date '1970-01-01',
-                        timezone((select zone from batch), any_value(p.{event})::timestamptz)::date) as day
-        from predictions p join labels l using ({keys})
-        where p.{identifier(BATCH_COLUMN)} = (select id from batch) and l.{target} is not null
-        group by {keys}, role order by {keys}"""
-    table = con.sql(query).to_arrow_table()
-    found = {name: table.column(name).to_numpy() for name in ("role", "prediction", "y", "day")}
-    scores = {str(r): found["prediction"][found["role"] == r] for r in set(found["role"])}
-    champion = found["role"] == "champion"
-    return found["y"][champion], found["day"][champion].astype(np.int64), scores
+    def _metrics(
+        self,
+        y: np.ndarray,
+        p: np.ndarray,
+        days: np.ndarray,
+        reference: dict[str, MetricEstimate],
+        names: Sequence[str] | None = None,
+    ) -> dict[str, MetricEstimate]:
+        """Measure what can be measured: outcomes that are all alike have no ROC AUC, a model never judged no ratio."""
+        names = names or self.spec.metrics
+        found = {m: estimate(m, y, p, days) for m in names if not is_ratio(m) and defined(m, y, p)}
+        for name in filter(is_ratio, names):
+            loss = name.removesuffix("_ratio")
+            if loss in reference:
+                found[name] = ratio(found.get(loss) or estimate(loss, y, p, days), reference[loss])
+        # JSON has no NaN, which some scorers give: a line that holds one could not be read again.
+        return {name: one for name, one in found.items() if np.isfinite(one.value)}
 
 
 def _difference(y: np.ndarray, champion: np.ndarray, shadow: np.ndarray, days: np.ndarray) -> MetricEstimate:
@@ -102,6 +185,9 @@ def _difference(y: np.ndarray, champion: np.ndarray, shadow: np.ndarray, days: n
     return daily_difference(row_loss(task, y, champion), row_loss(task, y, shadow), days)
 
 
-def _line(result: BatchPerformance) -> str:
-    figures = ", ".join(f"{name} {m.value:.4f}" for name, m in result.metrics.items())
-    return f"version {result.version} on {result.labelled:,} of {result.rows:,} rows: {figures or 'no outcome yet'}"
+def _line(line: BatchPerformance) -> str:
+    figures = ", ".join(f"{name} {m.value:.4f}" for name, m in line.metrics.items())
+    if line.estimated:
+        return f"version {line.version}, no outcome yet, by its own confidence: {figures}"
+    again = f", revision {line.revision}" if line.revision else ""
+    return f"version {line.version} on {line.labelled:,} of {line.rows:,} rows{again}: {figures or 'no outcome yet'}"

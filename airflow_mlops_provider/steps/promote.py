@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-__all__ = ["promote", "register", "set_alias", "sync_alias"]
+__all__ = ["follow", "promote", "register", "sync_alias"]
 
 _RUN_KEY = "mlops.run_key"
 _SEQUENCE = "mlops.promotion_sequence"
@@ -87,7 +87,7 @@ def promote(spec: PromoteSpec, context: StepContext) -> PromoteResult:
     promotion = _promotion(spec, client, current, expected + 1, context)
     if not ledger.commit(promotion):
         raise LostRaceError(_lost(spec, expected, ledger.champion()))
-    set_alias(client, spec.model, spec.alias, promotion)
+    follow(client, ledger, spec.model, spec.alias, promotion)
     context.say(f"{spec.model}: version {promotion.version} is {spec.alias} (was {promotion.former or 'none'})")
     return PromoteResult(promotion=promotion, written=True)
 
@@ -105,7 +105,7 @@ def sync_alias(client: MlflowClient, ledger: PromotionLedger, model: str, alias:
     followed = champion is not None and _followed(client, model, champion)
     version = _alias(client, model, alias)
     if champion is not None and version != champion.version and not followed:
-        _follow(client, ledger, model, alias, champion)
+        follow(client, ledger, model, alias, champion)
         return None
     if version is None:
         return None
@@ -132,11 +132,11 @@ def _followed(client: MlflowClient, model: str, promotion: Promotion) -> bool:
     return bool(client.get_model_version(model, promotion.version).tags.get(_SEQUENCE) == str(promotion.sequence))
 
 
-def _follow(client: MlflowClient, ledger: PromotionLedger, model: str, alias: str, champion: Promotion | None) -> None:
+def follow(client: MlflowClient, ledger: PromotionLedger, model: str, alias: str, champion: Promotion | None) -> None:
     """Set alias and tag, again if another promotion came in between: its alias must not be taken back."""
     done = None
     while champion is not None and champion.sequence != done:
-        set_alias(client, model, alias, champion)
+        _set_alias(client, model, alias, champion)
         done, champion = champion.sequence, ledger.champion()
 
 
@@ -230,7 +230,7 @@ def _alias(client: MlflowClient, model: str, alias: str) -> str | None:
         raise
 
 
-def set_alias(client: MlflowClient, model: str, alias: str, promotion: Promotion) -> None:
+def _set_alias(client: MlflowClient, model: str, alias: str, promotion: Promotion) -> None:
     """Let MLflow's alias follow a promotion, and tag the version so that a later move by hand is known."""
     _written(lambda: client.set_registered_model_alias(model, alias, promotion.version))
     _tag(client, model, promotion.version, promotion.sequence)

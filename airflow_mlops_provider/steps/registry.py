@@ -68,6 +68,7 @@ STEPS: dict[str, Step] = {
         _ours("drift", "monitor", "Drift", "lake", module="drift"),
         _ours("performance", "monitor", "Performance", "lake", module="performance"),
         _ours("decide", "decide", "Decide", "lake"),
+        _ours("simulate", "simulate", "Simulate", "lake"),
         _ours("adopt", "adopt", "Adopt", "lake", "mlflow"),
         _ours("maintain", "maintain", "Maintain", "lake"),
         _ours("show", "show", "Show", "lake"),

@@ -12,7 +12,7 @@ from airflow_mlops_provider.exceptions import LostRaceError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.history import Monitoring
-from airflow_mlops_provider.steps.promote import set_alias
+from airflow_mlops_provider.steps.promote import follow
 from airflow_mlops_provider.steps.promotions import PromotionLedger
 
 __all__ = ["rollback"]
@@ -58,7 +58,7 @@ def _follow(spec: RollbackSpec, context: StepContext, promotion: Promotion, *, w
     """Let the alias, the version's tag and the monitoring table follow a rollback that is committed."""
     # MLflow only here: most batches have nothing to roll back, and its import is most of this step's time.
     client = models.connect(context)
-    set_alias(client, spec.model, spec.alias, promotion)
+    follow(client, PromotionLedger(context.lake(spec), spec.model, spec.alias), spec.model, spec.alias, promotion)
     client.set_model_version_tag(spec.model, str(promotion.former), "mlops.rolled_back", promotion.reason)
     result = RollbackResult(rolled_back=True, reason=promotion.reason, promotion=promotion, written=written)
     judged = [line for line in _performance(spec, context) if line["version"] == promotion.former]

@@ -9,13 +9,14 @@ from airflow_mlops_provider.contracts.show import Rows, ShowResult, ShowSpec
 from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake
+from airflow_mlops_provider.steps.monitoring_page import monitoring_page
 from airflow_mlops_provider.steps.sql import identifier
 
 __all__ = ["show"]
 
 
 def show(spec: ShowSpec, context: StepContext) -> ShowResult:
-    """Return a report's HTML and the first rows of quarantine tables.
+    """Return a report's HTML, the first rows of quarantine tables, and the page of a pipeline's monitoring history.
 
     What to show is what some task's result says: nothing but reports and quarantines is read on its word.
     Raises DataError for another path, and for what is not in the lake any more.
@@ -24,6 +25,7 @@ def show(spec: ShowSpec, context: StepContext) -> ShowResult:
     return ShowResult(
         report=None if spec.report is None else _report(lake, spec.report),
         tables=tuple(_rows(lake, table, spec) for table in spec.quarantine),
+        monitoring=monitoring_page(lake, spec.pipeline) if spec.monitoring else None,
     )
 
 

@@ -15,7 +15,7 @@ class ModelVersionTrigger(WaitTrigger):
     """Fire once `alias` of `model` names a version other than `other_than` (null: any version), as the trigger of an
     `AssetWatcher` at each other one.
 
-    The event is `{"version": "3"}`. Triggers on one alias share one look.
+    The event is `{"version": "3"}`. Triggers that wait for the same change share one look.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class ModelVersionTrigger(WaitTrigger):
         super().__init__(poke_interval)
         self.model = model
         self.alias = alias
-        self.other_than = other_than
+        self.other_than = None if other_than is None else str(other_than)
         self.mlflow_conn_id = mlflow_conn_id
         self._fields: dict[str, Any] | None = None
 
@@ -47,7 +47,8 @@ class ModelVersionTrigger(WaitTrigger):
     @property
     def watched(self) -> tuple[str, ...]:
         """The alias."""
-        return ("alias", self.mlflow_conn_id, self.model, self.alias)
+        # Who waits for another change has another look: what an earlier one knows may be older than `other_than`.
+        return ("alias", self.mlflow_conn_id, self.model, self.alias, str(self.other_than))
 
     async def look(self) -> str | None:
         """Return the version behind the alias."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,7 +32,8 @@ async def found_by(key: Hashable, look: Look, interval: float) -> AsyncGenerator
         while True:
             found = await queue.get()
             if isinstance(found, Exception):
-                raise found
+                # One exception for all: each raise would add its frames to those of the others.
+                raise found.with_traceback(shared.origin)
             yield found
     finally:
         shared.leave(queue)
@@ -45,6 +47,7 @@ class _Shared:
         self._waiting: dict[asyncio.Queue[Any], float] = {}
         self._known: list[Any] = []
         self._joined = asyncio.Event()
+        self.origin: TracebackType | None = None
         self._task = asyncio.create_task(self._run())
 
     def join(self, interval: float) -> asyncio.Queue[Any]:
@@ -66,6 +69,7 @@ class _Shared:
             try:
                 found = [await self._look()]
             except Exception as exc:  # noqa: BLE001  # every waiter raises it
+                self.origin = exc.__traceback__
                 self._gone()
                 self._tell(exc)
                 return

@@ -1,4 +1,4 @@
-"""Read-only pages inside Airflow: a task's drift report, and the rows that it put aside."""
+"""Read-only pages inside Airflow: a task's drift report, the rows that it put aside, the history it added to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from airflow_mlops_provider.contracts.show import Rows
 from airflow_mlops_provider.exceptions import MlopsError
-from airflow_mlops_provider.ui.results import Instance, quarantined, report_of
+from airflow_mlops_provider.ui.results import Instance, history_of, quarantined, report_of
 
 __all__ = ["pages"]
 
@@ -52,6 +52,15 @@ def pages() -> FastAPI:
             raise HTTPException(404, str(exc)) from exc
         body = "".join(map(_table, tables)) or "<p>No rows were put aside.</p>"
         return HTMLResponse(f"<!doctype html><title>Quarantine</title><style>{_STYLE}</style>{body}", headers=_PLAIN)
+
+    @app.get(f"{_TASK}/monitoring", dependencies=_MAY_READ)
+    def monitoring(dag_id: str, run_id: str, task_id: str, map_index: int) -> HTMLResponse:
+        """Show what was measured and decided, batch by batch, of the pipeline that a task works for."""
+        try:
+            content = history_of(Instance(dag_id, run_id, task_id, map_index))
+        except MlopsError as exc:
+            raise HTTPException(404, str(exc)) from exc
+        return HTMLResponse(content, headers=_PLAIN)
 
     return app
 

@@ -19,7 +19,7 @@ from airflow_mlops_provider.hooks.lake import LakeHook
 from airflow_mlops_provider.runners import Runner, runner_for
 from airflow_mlops_provider.runners.base import request_for
 
-__all__ = ["Instance", "quarantined", "report_of", "result_of"]
+__all__ = ["Instance", "history_of", "quarantined", "report_of", "result_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,26 @@ def quarantined(instance: Instance) -> tuple[Rows, ...]:
     return _shown(instance, quarantine=tables, only_batch=result.get("batch")).tables if tables else ()
 
 
+def history_of(instance: Instance) -> str:
+    """Return the page of the monitoring history that a task wrote into. Raises DataError where it has no result."""
+    result_of(instance)
+    return str(_shown(instance, monitoring=True).monitoring)
+
+
 def _shown(instance: Instance, **what: Any) -> ShowResult:
-    """Run the step `show` on the lake that the task worked in, by the task's own rendered argument."""
+    """Run the step `show` on lake and pipeline of the task, by its own rendered arguments."""
     with create_session() as session:
         fields = session.scalar(
             select(RenderedTaskInstanceFields.rendered_fields).where(*_of(RenderedTaskInstanceFields, instance))
         )
-    hook = LakeHook(lake=(fields or {}).get("lake"))
+    if fields is None and what.get("monitoring"):
+        raise DataError("Airflow keeps the arguments of a DAG's last 30 runs: take the link of a newer one")
+    fields = fields or {}
+    hook = LakeHook(lake=fields.get("lake"))
     root, store = hook.root(), hook.fields()
     if "://" not in root and not root.startswith("/"):
         raise DataError(f"the lake {root!r} is relative to the task's bundle, which this server does not have")
-    spec = ShowSpec(pipeline=instance.dag_id, lake=root, **what)
+    spec = ShowSpec(pipeline=fields.get("pipeline") or instance.dag_id, lake=root, **what)
     connections = {"lake_default": store} if store else {}
     request = request_for("show", spec, run_key=f"show/{instance.dag_id}/{instance.run_id}", connections=connections)
     outcome = _runner().run(request, emit=lambda _message: None)

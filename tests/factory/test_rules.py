@@ -301,3 +301,12 @@ def test_a_pod_sees_the_lake(errors: Errors) -> None:
     assert errors(text, lake="/srv/lake", **config) == []
     (said,) = errors(text, lake="/data/lake", **config)
     assert "the pod does not see the lake '/data/lake': mount a volume at that path" in said
+
+
+def test_a_condition_on_what_nobody_measures_is_named(errors: Errors) -> None:
+    text = train(SVC).replace("{target: churned}", "{target: churned, event_timestamp: at, unique_key: [id]}")
+    text += "  evaluate: {holdout: 5d}\n"
+    text += "monitoring:\n  performance: {metrics: [log_loss]}\n  retrain: {when: {logloss: {above: 1}}}\n"
+    (said,) = errors(text)
+    assert "monitoring.retrain.when.logloss: 'logloss' is not among monitoring.performance.metrics" in said
+    assert "Did you mean 'log_loss'?" in said

@@ -49,3 +49,25 @@ def test_a_training_dag_that_is_not_there_fails_the_start_loudly(run_dag, runner
     runner.answers["decide"] = DecideResult(decisions=(decision("retrain"),), training=decision("retrain"))
     run = run_dag(SOURCE)
     assert run.tasks == {"decide": "success", "start_training": "failed"}
+
+
+NOTIFY = """
+from pathlib import Path
+from airflow.sdk import BaseNotifier
+
+class ToFile(BaseNotifier):
+    def notify(self, context):
+        with Path({path!r}).open("a") as file:
+            print(context["mlops"]["event"], context["mlops"]["message"], sep=": ", file=file)
+"""
+
+
+def test_refusals_in_a_row_are_told_with_the_decision(run_dag, runner, tmp_path):
+    path = tmp_path / "alerts.txt"
+    alert = decision("wait").model_copy(update={"alert": "3 challengers in a row were refused"})
+    runner.answers["decide"] = DecideResult(decisions=(decision("none"), alert))
+    source = NOTIFY.format(path=str(path)) + SOURCE.replace('labels="flight_labels",', 'labels="l", notify=ToFile(),')
+    assert run_dag(source).state == "success"
+    assert path.read_text() == (
+        "refused: delay, batch 2013-04-01: 3 challengers in a row were refused; wait: gap -.077\n"
+    )

@@ -201,7 +201,7 @@ def test_too_few_days_give_no_level(days: int, window: int, known: bool) -> None
 def test_without_days_the_smallest_effect_decides(now: tuple[int, int], expected: bool) -> None:
     sides = [Profile(rows=100, columns=(column([counts]),)) for counts in ((100, 0), now)]
     (found,) = drift(*sides, false_alarms=0.01)
-    assert (found.drifted, found.level) == (expected, None)
+    assert (found.drifted, found.level, found.null) == (expected, SMALLEST_EFFECT, "rows")
     assert bool(found.detail) is expected
 
 
@@ -213,9 +213,58 @@ def test_a_new_column_is_drift_and_says_so() -> None:
     assert (new.detail, new.null_rate, new.reference_null_rate) == ("missing before, categorical now", 0.0, 1.0)
 
 
+def season(days: int = 60) -> np.ndarray:
+    return np.array([np.random.default_rng(d).multinomial(500, [1 - d / days, d / days]) for d in range(days)])
+
+
+def test_of_all_columns_those_that_move_with_the_season_page_by_their_nulls_alone() -> None:
+    rng = np.random.default_rng(0)
+    reference = profile(column(season(), "moving"), column(rng.multinomial(500, [0.5, 0.5], 60), "steady"))
+    summer, faulty = np.tile([0, 500], (7, 1)), np.tile([500, 0], (7, 1))
+    for page in ((), ("*",)):
+        moving, steady = drift(
+            reference, profile(column(summer, "moving"), column(faulty, "steady")), false_alarms=0.01, page=page
+        )
+        assert (moving.seasonal, moving.named, moving.page_level) == (True, False, None)
+        assert (steady.seasonal, steady.drifted, steady.named, steady.paged) == (False, True, True, bool(page))
+        assert steady.page_level is not None
+    with_nulls = profile(column(summer // 2, "moving", nulls=250), column(faulty, "steady"))
+    assert drift(reference, with_nulls, false_alarms=0.01)[0].named
+
+
+def test_a_season_is_declared_and_a_name_under_page_is_none() -> None:
+    rng = np.random.default_rng(0)
+    reference = profile(column(season(), "moving"), column(rng.multinomial(500, [0.5, 0.5], 60), "steady"))
+    now = profile(column(np.tile([250, 250], (7, 1)), "moving"), column(np.tile([500, 0], (7, 1)), "steady"))
+    declared = drift(reference, now, false_alarms=0.01, page=("moving", "steady"), seasonal=("steady",))
+    assert [(c.seasonal, c.named) for c in declared] == [(False, False), (True, False)]
+    assert declared[0].page_level is not None
+
+
+def test_only_what_is_under_page_is_watched() -> None:
+    rng = np.random.default_rng(0)
+    reference = profile(*(column(rng.multinomial(500, [0.5, 0.5], 60), name) for name in ("one", "two")))
+    now = profile(*(column(np.tile([500, 0], (7, 1)), name) for name in ("one", "two")))
+    one, two = drift(reference, now, false_alarms=0.01, page=("two",))
+    assert (one.drifted, one.named, one.page_level) == (True, False, None)
+    assert (two.drifted, two.named, two.paged) == (True, True, True)
+
+
+def test_new_levels_are_found_in_a_restless_column_too() -> None:
+    reference = profile(column(stream(np.random.default_rng(0), 90, 1.0)))
+    (now,) = profile(column(stream(np.random.default_rng(1), 1, 1.0))).columns
+    counts = (*(n - n // 20 for n in now.counts), sum(n // 20 for n in now.counts))
+    faulty = now.model_copy(update={"levels": (*now.levels, "<new>"), "counts": counts})
+    (found,) = drift(reference, Profile(rows=800, columns=(faulty,), block_ids=("0",)), false_alarms=0.01)
+    assert found.new_levels == pytest.approx(0.045, abs=0.005)
+    assert (found.named, found.detail) == (True, f"{found.new_levels:.2%} in new levels")
+
+
 def test_bad_input_is_named() -> None:
     full = profile(column([[5, 5]] * 6))
     with pytest.raises(ConfigError, match=r"^page: no column carier; there are x$"):
         drift(full, full, false_alarms=0.01, page=("x", "carier"))
+    with pytest.raises(ConfigError, match=r"^seasonal: no column temp; there are x$"):
+        drift(full, full, false_alarms=0.01, seasonal=("temp",))
     with pytest.raises(DataError, match="10 in the reference and 0 now"):
         drift(profile(column([[5, 5]])), Profile(rows=0, columns=()), false_alarms=0.01)

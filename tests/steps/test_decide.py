@@ -6,56 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_mlops_provider.contracts.decide import Condition, DecideSpec, RetrainPolicy
+from airflow_mlops_provider.contracts.decide import Condition, Debounce, RetrainPolicy
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
-from airflow_mlops_provider.contracts.monitor import BatchDrift, BatchPerformance
-from airflow_mlops_provider.contracts.promote import Promotion
 from airflow_mlops_provider.steps.batches import BatchLedger
-from airflow_mlops_provider.steps.context import StepContext
-from airflow_mlops_provider.steps.decide import decide
-from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
-from airflow_mlops_provider.steps.promotions import PromotionLedger
+from airflow_mlops_provider.steps.history import DecisionLedger
 from tests.steps.flow import batch
-
-GAP = RetrainPolicy(when={"calibration_gap": Condition(abs_above=0.04)})
-
-
-class World:
-    """A pipeline's ledgers, written month by month."""
-
-    def __init__(self, lake) -> None:
-        self.lake = lake
-        self.monitoring = Monitoring(lake, "p")
-
-    def label(self, *months: int) -> None:
-        for month in months:
-            BatchLedger(self.lake, "labels").accept(batch(month), version=1, rows=100, run_key="r")
-
-    def promote(self, version: str, *, former: str | None = None, kind: str = "promote") -> None:
-        ledger = PromotionLedger(self.lake, "m")
-        at = batch(1).start
-        line = {"sequence": len(ledger.history()) + 1, "kind": kind, "version": version, "former": former}
-        assert ledger.commit(Promotion(**line, recorded_at=at, run_key=f"{version}/{kind}"))
-
-    def measure(self, month: int, gap: float, version: str = "1", **shadow) -> None:
-        metrics = {"calibration_gap": MetricEstimate(value=gap, rows=100)}
-        record = {"batch": batch(month).id, "version": version, "rows": 100, "labelled": 100, "metrics": metrics}
-        self.add("performance", month, BatchPerformance(**record, **shadow), version)
-
-    def drift(self, month: int, *columns: str) -> None:
-        record = {"batch": batch(month).id, "rows": 100, "columns": (), "paged": (), "max_effect": 0.3}
-        self.add("drift", month, BatchDrift(**record, drifted=columns), "1")
-
-    def conclude(self, month: int) -> None:
-        self.add("training", month, BatchPerformance(batch="", version="2", rows=0, labelled=0), "2")
-
-    def add(self, kind, month, record, version) -> None:
-        end = batch(month).end
-        self.monitoring.add(kind, batch(month).id, end, record, model="m", version=version, run_key=f"{kind}/{month}")
-
-    def decide(self, policy: RetrainPolicy = GAP):
-        spec = DecideSpec(pipeline="p", lake=self.lake.root, model="m", labels="labels", retrain=policy)
-        return decide(spec, StepContext("run", emit=lambda _: None))
+from tests.steps.governed import GAP, World
 
 
 @pytest.fixture
@@ -94,7 +50,7 @@ def test_months_that_come_at_once_start_the_training_that_one_of_them_asks_for(w
     assert said(result) == [("01", "wait"), ("02", "wait"), ("03", "retrain"), ("04", "wait"), ("05", "wait")]
     assert "training p__2013-03-01 has not ended" in result.decisions[-1].reason
     assert result.training.batch == batch(3).id
-    assert world.decide(FIRST).training == result.training
+    assert world.decide(FIRST).training.id == result.training.id
 
 
 def test_a_retry_returns_the_training_that_an_earlier_try_recorded(watched):
@@ -103,7 +59,7 @@ def test_a_retry_returns_the_training_that_an_earlier_try_recorded(watched):
     first = watched.decide()
     assert said(first) == [("01", "retrain")]
     again = watched.decide()
-    assert (again.decisions, again.training) == ((), first.training)
+    assert (again.decisions, again.training.id) == ((), first.training.id)
     assert len(DecisionLedger(watched.lake, "p").decisions()) == 1
     watched.conclude(1)
     assert watched.decide().training is None
@@ -186,3 +142,53 @@ def test_a_restored_champion_is_judged_by_its_shadow(watched):
     watched.measure(1, gap=0.2, version="2", shadow_version="1", shadow=shadow)
     watched.promote("1", former="2", kind="rollback")
     assert said(watched.decide()) == [("01", "none")]
+
+
+def test_a_debounce_counts_the_batches_that_were_decided_on_before(watched):
+    policy = GAP.model_copy(update={"debounce": Debounce(times=2, of=2)})
+    for month, expected in ((1, "wait"), (2, "retrain")):
+        watched.label(month)
+        watched.measure(month, gap=0.05)
+        assert said(watched.decide(policy)) == [(f"{month:02}", expected)]
+
+
+def test_a_batch_that_a_person_trained_on_and_whose_challenger_was_refused_is_not_trained_on_again(watched):
+    watched.label(1)
+    watched.measure(1, gap=0.05)
+    watched.conclude(1, "refused", run="manual__1")
+    result = watched.decide()
+    assert said(result) == [("01", "wait")]
+    assert result.decisions[0].reason.startswith(
+        "version 2 was trained on batches up to 2013-01-01 and refused (gain +0.012, p 0.23), and no newer batch has"
+    )
+    watched.label(2)
+    watched.measure(2, gap=0.05)
+    assert said(watched.decide()) == [("02", "retrain")]
+
+
+def test_refusals_in_a_row_are_told_with_the_columns_that_drifted(watched):
+    policy = GAP.model_copy(update={"alert_after": 2})
+    alerts = []
+    told = (
+        "2 challengers in a row were refused: versions 2, 3; the last: gain +0.012, p 0.23; "
+        "drifted: temperature, dew_point, the farthest column by 0.3000"
+    )
+    for month in (1, 2, 3):
+        watched.label(month)
+        watched.measure(month, gap=0.05)
+        watched.drift(month, "temperature", "dew_point")
+        alerts += [decision.alert for decision in watched.decide(policy).decisions]
+        watched.conclude(month, "refused", version=str(month + 1))
+    assert alerts == [None, None, told]
+
+
+def test_people_are_told_of_refusals_once(watched):
+    policy = GAP.model_copy(update={"alert_after": 1})
+    alerts = []
+    for month in (1, 2, 3):
+        watched.label(month)
+        watched.measure(month, gap=0.05 if month == 1 else 0.0)
+        alerts += [decision.alert for decision in watched.decide(policy).decisions]
+        if month == 1:
+            watched.conclude(month, "refused")
+    assert [bool(alert) for alert in alerts] == [False, True, False]

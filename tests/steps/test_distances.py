@@ -10,11 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import distance
-from scipy.stats import wasserstein_distance
+from scipy.stats import ks_2samp, wasserstein_distance
 
 from airflow_mlops_provider.contracts.profile import ColumnProfile
 from airflow_mlops_provider.exceptions import DataError
-from airflow_mlops_provider.steps.distances import jensen_shannon, measure, psi, wasserstein_normed
+from airflow_mlops_provider.steps.distances import (
+    hellinger,
+    jensen_shannon,
+    kolmogorov_smirnov,
+    measure,
+    psi,
+    wasserstein_normed,
+)
 from airflow_mlops_provider.steps.profile import build_profile, profile_like
 
 # Evidently and its dependencies warn at import.
@@ -47,21 +54,42 @@ def test_psi_is_the_sum_over_the_shares(pair: tuple[list[int], list[int]]) -> No
 
 
 @given(counts, st.integers(2, 9))
-def test_both_are_symmetric_at_least_0_and_blind_to_the_number_of_rows(
+def test_they_are_symmetric_at_least_0_and_blind_to_the_number_of_rows(
     pair: tuple[list[int], list[int]], times: int
 ) -> None:
     one, other = pair
-    for measure_of in (psi, jensen_shannon):
+    for measure_of in (psi, jensen_shannon, hellinger, kolmogorov_smirnov):
         found = measure_of(one, other)
         assert found >= 0
         assert measure_of(one, one) == 0
         assert measure_of(other, one) == pytest.approx(found, abs=1e-9)
         assert measure_of(one, [n * times for n in other]) == pytest.approx(found, abs=1e-7)
-    assert jensen_shannon(one, other) <= 1
+    assert max(jensen_shannon(one, other), hellinger(one, other), kolmogorov_smirnov(one, other)) <= 1
 
 
 def test_nothing_shared_is_a_distance_of_1() -> None:
-    assert jensen_shannon([3, 0], [0, 5]) == 1.0
+    assert jensen_shannon([3, 0], [0, 5]) == hellinger([3, 0], [0, 5]) == kolmogorov_smirnov([3, 0], [0, 5]) == 1.0
+
+
+@given(counts)
+def test_hellinger_is_from_the_overlap_and_bounds_the_total_variation(pair: tuple[list[int], list[int]]) -> None:
+    r, c = (np.array(side) / sum(side) for side in pair)
+    found, variation = hellinger(*pair), np.abs(r - c).sum() / 2
+    assert found**2 == pytest.approx(1 - np.sqrt(r * c).sum(), abs=1e-9)
+    assert found**2 - 1e-9 <= variation <= np.sqrt(2) * found + 1e-9
+
+
+@given(samples, samples, st.lists(st.integers(-60, 60), max_size=6))
+def test_kolmogorov_smirnov_misses_at_most_the_lesser_share_of_a_bin(
+    a: list[float], b: list[float], at: list[int]
+) -> None:
+    edges = np.unique(np.array(at, float))
+    one, other = exact_sides(a, edges)[0], exact_sides(b, edges)[0]
+    found, exact = kolmogorov_smirnov(one, other), ks_2samp(a, b, method="asymp").statistic
+    missed = np.minimum(one / one.sum(), other / other.sum()).max()
+    assert found - 1e-9 <= exact <= found + missed + 1e-9
+    every = np.unique([*a, *b])
+    assert kolmogorov_smirnov(exact_sides(a, every)[0], exact_sides(b, every)[0]) == pytest.approx(exact, abs=1e-9)
 
 
 def exact_sides(values: list[float], edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,27 +138,39 @@ def test_a_growing_shift_is_a_growing_distance_and_none_is_0(kind: str) -> None:
     cast = (lambda v: v.astype(float)) if kind == "number" else (lambda v: (v // 10).astype(str))
     found = [measure(*columns(cast(base), cast(base + step))) for step in (0, 10, 20, 40, 80)]
     assert found[0][:2] == (0, 0)
-    for values in zip(*found, strict=True):
-        assert values[0] is None or (values[0] == pytest.approx(0, abs=1e-9) and (np.diff(values) > 0).all())
+    grown = [values for values in zip(*found, strict=True) if values[0] is not None]
+    assert len(grown) == (5 if kind == "number" else 4)
+    for values in grown:
+        assert values[0] == pytest.approx(0, abs=1e-9)
+        assert (np.diff(values) > 0).all()
 
 
 def test_a_jump_of_nulls_is_found_although_the_values_are_the_same() -> None:
     then, now = np.arange(1000.0), np.where(np.arange(1000) % 2, np.nan, np.arange(1000.0))
-    population, js, wasserstein = measure(*columns(then, now))
+    population, js, wasserstein, *_ = measure(*columns(then, now))
     assert population > 1
     assert js > 0.4
     assert wasserstein == pytest.approx(0, abs=0.01)
 
 
 def test_a_new_level_is_found() -> None:
-    assert measure(*columns(["a", "b"], ["a", "c"]))[:2] == (
-        psi([1, 1, 0], [1, 0, 1]),
-        jensen_shannon([1, 1, 0], [1, 0, 1]),
+    found = measure(*columns(["a", "b"], ["a", "c", "c", None]))
+    sides = [1, 1, 0, 0], [1, 0, 2, 1]
+    assert (found.psi, found.jensen_shannon, found.hellinger) == (
+        psi(*sides),
+        jensen_shannon(*sides),
+        hellinger(*sides),
     )
+    assert (found.new_levels, found.kolmogorov_smirnov) == (0.5, None)
+
+
+def test_a_rest_bucket_hides_new_levels_and_numbers_have_none() -> None:
+    assert measure(*columns(["a", "a", "b", "c"], ["d"], max_levels=1)).new_levels is None
+    assert measure(*columns([1.0, 2.0], [3.0])).new_levels is None
 
 
 def test_a_constant_is_measured_over_a_thousandth() -> None:
-    assert measure(*columns([5.0, 5.0], [5.5, 5.5])) == (psi([0, 1, 0], [0, 0, 1]), 1.0, pytest.approx(500.0))
+    assert measure(*columns([5.0, 5.0], [5.5, 5.5]))[:3] == (psi([0, 1, 0], [0, 0, 1]), 1.0, pytest.approx(500.0))
 
 
 def test_no_value_has_no_wasserstein() -> None:
@@ -153,13 +193,24 @@ def test_it_agrees_with_evidently() -> None:
             "code": rng.choice(list("abce"), 4000),
         }
     )
-    methods = {"normal": "wasserstein", "skewed": "wasserstein", "code": "jensenshannon"}
-    report = Report([ValueDrift(column=name, method=method) for name, method in methods.items()]).run(now, then)
+    methods = [
+        ("normal", "wasserstein"),
+        ("skewed", "wasserstein"),
+        ("code", "jensenshannon"),
+        ("code", "hellinger"),
+        ("code", "psi"),
+    ]
+    report = Report([ValueDrift(column=name, method=method) for name, method in methods]).run(now, then)
     theirs = [metric["value"] for metric in report.dict()["metrics"]]
-    ours = {name: measure(*columns(then[name], now[name])) for name in methods}
-    assert theirs[:2] == pytest.approx([ours["normal"][2], ours["skewed"][2]], abs=0.002)
+    ours = {name: measure(*columns(then[name], now[name])) for name in then}
+    assert theirs[:2] == pytest.approx([ours["normal"].wasserstein, ours["skewed"].wasserstein], abs=0.002)
     # Evidently's logarithm is natural.
-    assert theirs[2] == pytest.approx(ours["code"][1] * np.sqrt(np.log(2)), abs=1e-6)
+    assert theirs[2] == pytest.approx(ours["code"].jensen_shannon * np.sqrt(np.log(2)), abs=1e-6)
+    assert theirs[3] == pytest.approx(ours["code"].hellinger, abs=1e-6)
+    assert theirs[4] == pytest.approx(ours["code"].psi, abs=1e-6)
+    for name in ("normal", "skewed"):
+        exact = ks_2samp(then[name], now[name]).statistic
+        assert 0 <= exact - ours[name].kolmogorov_smirnov <= 0.005
 
 
 @pytest.mark.parametrize(

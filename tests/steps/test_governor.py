@@ -215,3 +215,14 @@ def test_neither_budget_nor_cooldown_is_ever_exceeded_in_whatever_order_batches_
 def test_without_limits_every_crossed_batch_retrains(history: list[tuple[int, bool]]) -> None:
     for day, crossed in history:
         assert verdict(seen(day, 0.1 if crossed else 0.0)).decision == ("retrain" if crossed else "none")
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "calibration_slope", "log_loss_ratio"])
+def test_a_figure_that_a_batch_cannot_have_neither_asks_nor_hides_the_others(name: str) -> None:
+    alone = verdict(seen(30), rule=policy(when={name: Condition(above=1.0)}))
+    assert (alone.decision, alone.reason) == ("none", f"{name} is not defined on this batch")
+    both = GAP | {name: Condition(above=1.0)}
+    assert verdict(seen(30, 0.077), rule=policy(when=both)).decision == "retrain"
+    quiet = verdict(seen(30, 0.01), rule=policy(when=both))
+    assert quiet.decision == "none"
+    assert f"{name} not defined" in quiet.reason

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
+
 from airflow_mlops_provider.contracts.base import DatasetRef
 from airflow_mlops_provider.contracts.decide import Decision
 from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
@@ -71,3 +73,17 @@ def test_a_batch_is_decided_on_once(lake):
     assert [ledger.add(decision(month)) for month in (2, 1)] == [True, True]
     assert not ledger.add(decision(1, "retrain"))
     assert ledger.decisions() == [decision(1), decision(2)]
+
+
+def test_a_ledger_of_an_earlier_release_goes_on(lake):
+    ledger = DecisionLedger(lake, "p")
+    old = {
+        key: value
+        for key, value in decision(1).model_dump().items()
+        if key in ("id", "batch", "at", "decision", "reason")
+    }
+    lake.write_once(ledger.table, pa.Table.from_pylist([old | {"champion": "1"}]), app=decision(1).batch)
+    later = decision(2).model_copy(update={"running": "p__1", "alert": "so many", "recorded_at": datetime.now(UTC)})
+    assert ledger.add(later)
+    assert not ledger.add(decision(1))
+    assert ledger.decisions() == [decision(1).model_copy(update={"champion": "1"}), later]

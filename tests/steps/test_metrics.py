@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
+from sklearn.linear_model import LogisticRegression
 
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps.metrics import Influence, daily_difference, estimate, lower_is_better, row_loss
@@ -85,7 +86,7 @@ def world(rng: np.random.Generator, days: int, spread: float = 0.0, persistence:
     return y.astype(float), 1 / (1 + np.exp(-(x - 1))), day
 
 
-@pytest.mark.parametrize("metric", ["roc_auc", "log_loss", "calibration_gap", "rmse", "brier"])
+@pytest.mark.parametrize("metric", ["roc_auc", "log_loss", "calibration_gap", "calibration_slope", "rmse", "brier"])
 @pytest.mark.parametrize(("spread", "persistence"), [(0.0, 0.0), (0.6, 0.0), (0.6, 0.4)])
 def test_the_standard_error_is_the_spread_over_repetitions(metric: str, spread: float, persistence: float) -> None:
     rng = np.random.default_rng(0)
@@ -160,3 +161,40 @@ def test_what_is_better_is_known() -> None:
 def test_bad_input_is_refused(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         estimate(*arguments)
+
+
+def test_the_slope_is_that_of_a_logistic_regression_on_the_logit() -> None:
+    y, p, days = world(np.random.default_rng(4), days=30)
+    logit = np.log(p / (1 - p))
+    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logit[:, None], y)
+    assert estimate("calibration_slope", y, p, days).value == pytest.approx(theirs.coef_[0, 0], rel=1e-4)
+
+
+def test_the_slope_of_a_model_that_is_too_sure_is_below_one() -> None:
+    y, p, days = world(np.random.default_rng(5), days=30)
+    sure = 1 / (1 + (1 / p - 1) ** 2)
+    plain, doubled = (estimate("calibration_slope", y, guess, days) for guess in (p, sure))
+    assert doubled.value == pytest.approx(plain.value / 2)
+    assert doubled.se == pytest.approx(plain.se / 2)
+
+
+@pytest.mark.parametrize(
+    ("y", "p"), [([1.0, 1.0], [0.2, 0.3]), ([0.0, 1.0], [0.5, 0.5]), ([0.0, 0.0, 1.0], [0.1, 0.2, 0.9])]
+)
+def test_a_slope_that_is_not_defined_is_said(y: list[float], p: list[float]) -> None:
+    with pytest.raises(DataError, match="calibration_slope"):
+        estimate("calibration_slope", y, p, np.zeros(len(y)))
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(3, 0), (2, 2), (1, 3), (4, -1)])
+def test_a_slope_is_found_however_wrong_the_predictions_are(factor: float, shift: float) -> None:
+    y, p, days = world(np.random.default_rng(6), days=30)
+    plain = estimate("calibration_slope", y, p, days).value
+    wrong = 1 / (1 + np.exp(-(factor * np.log(p / (1 - p)) + shift)))
+    assert estimate("calibration_slope", y, wrong, days).value == pytest.approx(plain / factor, rel=1e-3)
+
+
+def test_certain_predictions_that_miss_have_a_slope() -> None:
+    y = np.array([0.0, 1.0, 1.0, 0.0] * 50)
+    p = np.array([0.0, 1.0, 0.0, 1.0] * 25 + [0.0, 1.0, 1.0, 0.0] * 25)
+    assert estimate("calibration_slope", y, p, np.arange(200) // 20).value < 0.1

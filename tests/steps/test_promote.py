@@ -5,6 +5,8 @@ import multiprocessing
 import os
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from airflow_mlops_provider.contracts.promote import PromoteSpec
 from airflow_mlops_provider.exceptions import LostRaceError
@@ -106,3 +108,24 @@ def test_eight_processes_with_one_expected_version_have_one_winner(lake, context
     assert sorted(w.exitcode for w in workers) == [0] + [7] * 7
     (only,) = PromotionLedger(lake, "delay").history()
     assert alias(client) == only.version
+
+
+def test_an_alias_that_collided_does_not_take_back_a_newer_one(lake, context, client, monkeypatch):
+    """While the first promotion's write is refused and waits, a second one is made: its alias must stay."""
+    set_registered_model_alias, calls = type(client).set_registered_model_alias, []
+
+    def collides(self, name, alias, version):
+        if not calls:
+            calls.append(version)
+            promote(spec(lake, "2", expected_sequence=1), keyed(context, "b"))
+            raise MlflowException("UNIQUE constraint failed", error_code=BAD_REQUEST)
+        set_registered_model_alias(self, name, alias, version)
+
+    monkeypatch.setattr(type(client), "set_registered_model_alias", collides)
+    promote(spec(lake, "1", expected_sequence=0), keyed(context, "a"))
+    monkeypatch.undo()
+    assert alias(client) == "2"
+    assert [(p.version, p.kind) for p in PromotionLedger(lake, "delay").history()] == [
+        ("1", "promote"),
+        ("2", "promote"),
+    ]

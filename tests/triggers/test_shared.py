@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from contextlib import aclosing
 
 import pytest
@@ -104,6 +105,17 @@ def test_what_goes_wrong_is_everybodys_and_the_next_who_asks_looks_again():
     ended, found = run(scenario)
     assert [str(error) for error in ended] == ["the store is away"] * 3
     assert found == 1
+
+
+def test_an_error_says_to_each_only_where_it_came_from():
+    world = World(OSError("the store is away"))
+
+    async def scenario():
+        waiting = [asyncio.create_task(until(found_by("k", world.look, 0.05), 1)) for _ in range(50)]
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    lengths = [len(traceback.extract_tb(error.__traceback__)) for error in run(scenario)]
+    assert max(lengths) < 10
 
 
 def test_nobody_waiting_nothing_is_looked_at():

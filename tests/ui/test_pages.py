@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pytest
 
 from airflow_mlops_provider.contracts.base import DatasetRef
-from airflow_mlops_provider.contracts.monitor import BatchDrift, DriftResult
+from airflow_mlops_provider.contracts.evaluate import MetricEstimate
+from airflow_mlops_provider.contracts.monitor import BatchDrift, BatchPerformance, DriftResult
 from airflow_mlops_provider.contracts.validate import DatasetVerdict, ValidateResult
 from airflow_mlops_provider.runners import RUNNERS
+from airflow_mlops_provider.steps.history import Monitoring
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake
 from airflow_mlops_provider.testing import RecordingRunner
 from airflow_mlops_provider.ui import results
@@ -105,6 +108,21 @@ def test_only_who_may_read_the_tasks_results_sees_them(run, get, role, status):
         assert get(path, role).status_code == status
 
 
+def test_the_history_of_the_tasks_pipeline_is_shown(run, get, tmp_path):
+    run_at = run()["drift"].removesuffix("/report")
+    monitoring = Monitoring(Lake(str(tmp_path)), "shown")
+    metrics = {"log_loss": MetricEstimate(value=0.4712, se=0.01, rows=9)}
+    record = BatchPerformance(batch="b<1>", version="3", rows=9, labelled=8, metrics=metrics)
+    end = datetime(2013, 2, 1, tzinfo=UTC)
+    monitoring.add("performance", "b<1>", end, record, model="m", version="3", run_key="r")
+    page = get(f"{run_at}/monitoring")
+    assert page.status_code == 200
+    assert "b&lt;1&gt;: 0.4712 (se 0.0100)" in page.text
+    assert "b<1>" not in page.text
+    assert page.headers["content-security-policy"].startswith("sandbox;")
+    assert get(f"{run_at}/monitoring", None).status_code == 401
+
+
 def test_a_result_cannot_point_elsewhere(run, get, tmp_path):
     (tmp_path / "secret.html").write_text("s3cret")
     for report in ("secret.html", "_reports/../secret.html", str(tmp_path / "secret.html")):
@@ -135,5 +153,5 @@ def test_every_route_only_reads_and_asks_who_is_there():
     from airflow_mlops_provider.ui.app import pages
 
     routes = [route for route in pages().routes if hasattr(route, "methods")]
-    assert {route.path.rpartition("/")[2] for route in routes} == {"report", "quarantine"}
+    assert {route.path.rpartition("/")[2] for route in routes} == {"report", "quarantine", "monitoring"}
     assert all(route.methods <= {"GET", "HEAD"} and route.dependencies for route in routes)
