@@ -11,6 +11,7 @@ from airflow_mlops_provider.contracts.base import Contract, StepSpec
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 
 __all__ = [
+    "DRIFT",
     "WEEKDAYS",
     "Budget",
     "Condition",
@@ -25,6 +26,8 @@ __all__ = [
     "RetrainPolicy",
 ]
 
+# What a condition may name beside the metrics that are measured.
+DRIFT = ("drifted_columns", "named_columns", "max_effect")
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 # As `date.weekday()` counts them.
 WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -105,6 +108,7 @@ class Observation(Contract):
     version: str | None
     metrics: dict[str, MetricEstimate] = {}
     drifted: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     max_column: str | None = None
     max_effect: float | None = None
 

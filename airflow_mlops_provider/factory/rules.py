@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from airflow_mlops_provider.contracts.base import DatasetRef
+from airflow_mlops_provider.contracts.decide import DRIFT
 from airflow_mlops_provider.contracts.pod import Pod
 from airflow_mlops_provider.contracts.train import ESTIMATOR_LIBRARIES
 from airflow_mlops_provider.factory.config import FactoryConfig
@@ -169,7 +170,7 @@ def _conditions(monitoring: Monitoring) -> Iterator[Fault]:
     """Yield conditions on what nobody measures: they would never ask."""
     if monitoring.retrain is None or monitoring.performance is None:
         return
-    measured = [*monitoring.performance.metrics, "drifted_columns", "max_effect"]
+    measured = [*monitoring.performance.metrics, *DRIFT]
     for name in monitoring.retrain.when:
         if name not in measured:
             text = f"{name!r} is not among monitoring.performance.metrics{did_you_mean(name, measured)}"

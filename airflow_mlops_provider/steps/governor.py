@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from airflow_mlops_provider.contracts.decide import Condition, Decision, EndedTraining, Observation, RetrainPolicy
+from airflow_mlops_provider.contracts.decide import (
+    DRIFT,
+    Condition,
+    Decision,
+    EndedTraining,
+    Observation,
+    RetrainPolicy,
+)
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps.holds import held
@@ -38,7 +45,7 @@ def decide(
     training `running` has not ended, where one of `ended` was refused on the same batches, on a quiet day, less
     than `cooldown` from another training decision, or where a window of `budget.per` that ends now (or, for a batch
     that came late, begins now) has its trainings already. A training counts by its decision, whatever became of its
-    challenger. Conditions name a metric, `drifted_columns` or `max_effect`: drift alone retrains only where one
+    challenger. Conditions name a metric or one of `DRIFT`: drift alone retrains only where one
     says so.
 
     `alert` is set once for every `alert_after` challengers of `ended` that were refused in a row, up to this batch.
@@ -100,7 +107,7 @@ def _asked(seen: Observation, policy: RetrainPolicy, champion: str) -> tuple[_Ve
     drifted = f"{len(seen.drifted)} columns drifted"
     if crossed:
         return "retrain", f"{said}; {drifted}"
-    alone = "" if {"drifted_columns", "max_effect"} & policy.when.keys() or not seen.drifted else ", no reason alone"
+    alone = "" if {*DRIFT} & policy.when.keys() or not seen.drifted else ", no reason alone"
     return "none", f"{said or 'no condition is set'}; {drifted}{alone}"
 
 
@@ -154,6 +161,7 @@ def _attribution(seen: Observation) -> str:
 def _figures(seen: Observation) -> dict[str, MetricEstimate]:
     found = dict(seen.metrics)
     found["drifted_columns"] = MetricEstimate(value=len(seen.drifted), rows=seen.labelled)
+    found["named_columns"] = MetricEstimate(value=len(seen.named), rows=seen.labelled)
     if seen.max_effect is not None:
         found["max_effect"] = MetricEstimate(value=seen.max_effect, rows=seen.labelled)
     return found
@@ -183,7 +191,7 @@ def _say(name: str, figure: MetricEstimate, bounds: Condition) -> str:
     }
     allowed = " and ".join(f"{word} {bound:g}" for word, bound in kept.items() if bound is not None)
     error = "" if figure.se is None else f" (se {figure.se:.4f})"
-    value = f"{figure.value:g}" if name == "drifted_columns" else f"{figure.value:+.4f}"
+    value = f"{figure.value:g}" if name.endswith("_columns") else f"{figure.value:+.4f}"
     return f"{name} {value}{error}, allowed {allowed or 'anything'}"
 
 

@@ -18,7 +18,7 @@ _STYLE = (
     "body{font:14px sans-serif;margin:2em;color:#222}table{border-collapse:collapse}"
     "td,th{border:1px solid #ccc;padding:2px 6px;text-align:left;vertical-align:top}"
     "td:first-child,th{white-space:nowrap}svg{background:#fafafa;border:1px solid #ddd}"
-    ".over{background:#f4b6b6}.near{background:#fbe6c0}.retrain{font-weight:bold}"
+    ".named{background:#f4b6b6}.drifted{background:#fbe6c0}.retrain{font-weight:bold}"
 )
 # Half of the interval that covers 95 % of a normal error.
 _ERRORS = 1.96
@@ -104,7 +104,10 @@ def _columns(batches: Sequence[str], drift: dict[str, Json]) -> str:
         f"<tr><th>{escape(name)}</th>{''.join(_distance(found[batch].get(name)) for batch in seen)}</tr>"
         for name in names
     )
-    said = "<h2>Drift by column</h2><p>Jensen-Shannon distance from the champion's reference; red: over its level</p>"
+    said = (
+        "<h2>Drift by column</h2><p>Jensen-Shannon distance from the champion's reference; "
+        "yellow: over the column's own level, red: named, over the level of all together too</p>"
+    )
     return f"{said}<table><tr><th></th>{head}</tr>{lines}</table>"
 
 
@@ -112,8 +115,7 @@ def _distance(column: Json | None) -> str:
     if column is None:
         return "<td></td>"
     level = column.get("level")
-    near = level and column["jensen_shannon"] > 0.8 * level
-    look = "over" if column["drifted"] else "near" if near else ""
+    look = "named" if column.get("named") else "drifted" if column["drifted"] else ""
     told = column.get("detail") or (f"level {level:.3f}" if level else "no level")
     return f'<td class="{look}" title="{escape(told)}">{column["jensen_shannon"]:.3f}</td>'
 

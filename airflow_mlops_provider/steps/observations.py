@@ -28,6 +28,7 @@ def observation(row: BatchRow, line: Json | None, drift: Json | None, champion: 
         version=record.get("shadow_version" if shadow else "version"),
         metrics=record.get("shadow" if shadow else "metrics", {}),
         drifted=tuple(seen.get("drifted", ())),
+        named=tuple(seen.get("named", ())),
         max_column=seen.get("max_column"),
         max_effect=seen.get("max_effect"),
     )

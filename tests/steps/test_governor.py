@@ -90,12 +90,13 @@ def test_a_bound_itself_is_allowed(bounds: dict[str, float], value: float, cross
     ("name", "bounds", "said"),
     [
         ("drifted_columns", {"above": 1}, "drifted_columns 2, allowed at most 1; 2 columns drifted"),
+        ("named_columns", {"above": 0}, "named_columns 1, allowed at most 0; 2 columns drifted"),
         ("max_effect", {"above": 0.5}, "max_effect +0.6300, allowed at most 0.5; 2 columns drifted"),
     ],
 )
 def test_drift_retrains_where_a_condition_names_it(name: str, bounds: dict[str, float], said: str) -> None:
     rule = policy(when={**GAP, name: Condition(**bounds)})
-    found = verdict(seen(30, 0.01, drifted=("a", "b"), max_effect=0.63), rule=rule)
+    found = verdict(seen(30, 0.01, drifted=("a", "b"), named=("b",), max_effect=0.63), rule=rule)
     assert (found.decision, found.reason) == ("retrain", said)
     calm = verdict(seen(30, 0.01, drifted=("a",), max_effect=0.5), rule=rule)
     assert calm.decision == "none"

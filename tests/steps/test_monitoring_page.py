@@ -32,9 +32,9 @@ class History:
         line = BatchPerformance(batch="", version="1", rows=10, labelled=9, metrics=metrics, **more)
         self.add("estimate" if line.estimated else "performance", month, line)
 
-    def drift(self, month, distance, *, drifted):
+    def drift(self, month, distance, *, drifted, named=False):
         column = {"column": "price", "psi": 0.1, "null_rate": 0.0, "reference_null_rate": 0.0, "level": 0.2}
-        columns = (ColumnDrift(**column, jensen_shannon=distance, drifted=drifted),)
+        columns = (ColumnDrift(**column, jensen_shannon=distance, drifted=drifted, named=named),)
         self.add("drift", month, BatchDrift(batch="", rows=10, columns=columns, drifted=(), paged=()))
 
     def decide(self, month, decision, reason):
@@ -76,12 +76,12 @@ def test_an_estimate_is_hollow_until_it_is_measured(lake, history):
 
 def test_a_column_over_its_level_stands_out(lake, history):
     history.drift(1, 0.05, drifted=False)
-    history.drift(2, 0.18, drifted=False)
-    history.drift(3, 0.31, drifted=True)
+    history.drift(2, 0.23, drifted=True)
+    history.drift(3, 0.31, drifted=True, named=True)
     page = monitoring_page(lake, "p")
     assert '<td class="" title="level 0.200">0.050</td>' in page
-    assert '<td class="near" title="level 0.200">0.180</td>' in page
-    assert '<td class="over" title="level 0.200">0.310</td>' in page
+    assert '<td class="drifted" title="level 0.200">0.230</td>' in page
+    assert '<td class="named" title="level 0.200">0.310</td>' in page
 
 
 def test_a_decision_is_shown_with_its_reason_as_text(lake, history):
