@@ -6,7 +6,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
@@ -225,13 +225,16 @@ class Lake:
     def _ensure(self, table: str, schema: pa.Schema) -> DeltaTable:
         # Created first, with an explicit schema: a racing append fails to create, and an empty column becomes void.
         from deltalake import DeltaTable
+        from deltalake.exceptions import CommitFailedError
 
         found = self.open(table)
         if found is not None:
             return found
         if "://" not in self.root:
             Path(self.uri(table)).mkdir(parents=True, exist_ok=True)
-        DeltaTable.create(self.uri(table), schema=schema, mode="ignore", storage_options=self.storage)
+        # "ignore" is for a table that was there before; another process may make it at this very moment.
+        with suppress(CommitFailedError):
+            DeltaTable.create(self.uri(table), schema=schema, mode="ignore", storage_options=self.storage)
         return self.require(table)
 
 

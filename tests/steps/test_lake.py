@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pyarrow as pa
@@ -199,3 +201,17 @@ def _wait(folder, what):
     before, deadline = len(list(Path(folder).glob(pattern))), time.monotonic() + 30
     while len(list(Path(folder).glob(pattern))) == before:
         assert time.monotonic() < deadline
+
+
+def test_a_table_that_many_make_at_once_is_made(tmp_path):
+    """Delta refuses some of those who create one table at the same moment."""
+    for number in range(8):
+        lake, start = Lake(str(tmp_path / str(number))), threading.Barrier(8)
+
+        def write(app, lake=lake, start=start):
+            start.wait()
+            return lake.write_once("_ledgers/batches/visits", pa.table({"a": [1]}), app=app)[1]
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(write, map(str, range(8))))
+        assert lake.read("_ledgers/batches/visits").num_rows == 8
