@@ -19,7 +19,16 @@ from airflow_mlops_provider.contracts.profile import ColumnProfile, Profile
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps.distances import Measures, hellinger, jensen_shannon, measure, psi
 from airflow_mlops_provider.steps.family import family_levels
-from airflow_mlops_provider.steps.nulls import NEW_LEVELS, NULLS, SMALLEST_EFFECT, VALUES, Null, block_nulls, nulls_of
+from airflow_mlops_provider.steps.nulls import (
+    NEW_LEVELS,
+    NULLS,
+    SMALLEST_EFFECT,
+    VALUES,
+    Null,
+    block_nulls,
+    nulls_of,
+    split,
+)
 from airflow_mlops_provider.steps.seasons import moves_with_the_season
 
 __all__ = ["ALL", "SMALLEST_EFFECT", "drift", "levels"]
@@ -27,7 +36,7 @@ __all__ = ["ALL", "SMALLEST_EFFECT", "drift", "levels"]
 # In `page`: every column.
 ALL = "*"
 
-Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 # (column, VALUES or NULLS)
 _Key: TypeAlias = tuple[str, str]
 
@@ -152,7 +161,7 @@ def _compared(
 
 def _distances(found: Measures, reference: ColumnProfile, current: ColumnProfile) -> dict[str, float]:
     """Return the distance of each kind that is watched."""
-    nulls = jensen_shannon(_split(_totals(reference)), _split(_totals(current)))
+    nulls = jensen_shannon(split(_totals(reference)), split(_totals(current)))
     distances = {VALUES: found.jensen_shannon, NULLS: nulls}
     if found.new_levels is not None:
         distances[NEW_LEVELS] = jensen_shannon([1, 0], [1 - found.new_levels, found.new_levels])
@@ -176,13 +185,8 @@ def _changed(reference: ColumnProfile | None, current: ColumnProfile | None) -> 
     )
 
 
-def _totals(column: ColumnProfile) -> Floats:
-    return np.array([*column.counts, column.nulls], dtype=np.float64)
-
-
-def _split(counts: Floats) -> Floats:
-    """Values and nulls alone, of counts that end with the nulls."""
-    return np.stack([counts[..., :-1].sum(axis=-1), counts[..., -1]], axis=-1)
+def _totals(column: ColumnProfile) -> Counts:
+    return np.array([*column.counts, column.nulls], dtype=np.int64)
 
 
 def _null_rate(column: ColumnProfile) -> float:

@@ -17,7 +17,7 @@ from scipy import special
 from airflow_mlops_provider.contracts.profile import ColumnProfile
 from airflow_mlops_provider.steps.profile_scan import REST
 
-__all__ = ["NEW_LEVELS", "NULLS", "SMALLEST_EFFECT", "VALUES", "Chance", "Null", "block_nulls", "nulls_of"]
+__all__ = ["NEW_LEVELS", "NULLS", "SMALLEST_EFFECT", "VALUES", "Chance", "Null", "block_nulls", "nulls_of", "split"]
 
 # Below this Jensen-Shannon distance nothing is worth an alarm, however steady the reference: 2 % of new nulls
 # give 0.1. (Evidently's threshold is 0.12 in this unit.)
@@ -230,7 +230,7 @@ def _squares(r: Floats, c: Floats) -> Floats:
     return np.asarray(np.clip(divergence, 0.0, 1.0), np.float64)
 
 
-def _split(counts: Counts) -> Counts:
+def split(counts: Counts) -> Counts:
     """Values and nulls alone, of counts that end with the nulls."""
     return np.stack([counts[..., :-1].sum(axis=-1), counts[..., -1]], axis=-1)
 
@@ -240,7 +240,7 @@ def _sides(kind: str, reference: Counts, current: Counts) -> tuple[Counts, Count
     if kind == VALUES:
         return reference, current
     if kind == NULLS:
-        return _split(reference), _split(current)
+        return split(reference), split(current)
     new = np.where(reference[:, :-1] == 0, current[:, :-1], 0).sum(axis=1)
     known = current.sum(axis=1) - new
     return np.broadcast_to([1, 0], (len(new), 2)), np.stack([known, new], axis=1)

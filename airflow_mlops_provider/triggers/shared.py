@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 __all__ = ["found_by"]
@@ -25,29 +25,37 @@ async def found_by(key: Hashable, look: Look, interval: float) -> AsyncGenerator
     """
     looks = _LOOKS.setdefault(asyncio.get_running_loop(), {})
     shared = looks.get(key)
-    if shared is None:
-        shared = looks[key] = _Shared(look, gone=lambda: looks.pop(key, None))
+    if shared is None or shared.failed:
+        shared = looks[key] = _Shared(look)
     queue = shared.join(interval)
     try:
         while True:
             found = await queue.get()
-            if isinstance(found, Exception):
+            if isinstance(found, _Failure):
                 # One exception for all: each raise would add its frames to those of the others.
-                raise found.with_traceback(shared.origin)
+                raise found.error.with_traceback(found.origin)
             yield found
     finally:
-        shared.leave(queue)
+        if shared.leave(queue) and looks.get(key) is shared:
+            del looks[key]
+
+
+class _Failure(NamedTuple):
+    """What a look raised, and where."""
+
+    error: Exception
+    origin: TracebackType | None
 
 
 class _Shared:
     """A look, and who waits for what it finds, with the longest that each may wait."""
 
-    def __init__(self, look: Look, gone: Callable[[], object]) -> None:
-        self._look, self._gone = look, gone
+    def __init__(self, look: Look) -> None:
+        self._look = look
         self._waiting: dict[asyncio.Queue[Any], float] = {}
         self._known: list[Any] = []
         self._joined = asyncio.Event()
-        self.origin: TracebackType | None = None
+        self.failed = False
         self._task = asyncio.create_task(self._run())
 
     def join(self, interval: float) -> asyncio.Queue[Any]:
@@ -58,20 +66,20 @@ class _Shared:
         self._joined.set()
         return queue
 
-    def leave(self, queue: asyncio.Queue[Any]) -> None:
+    def leave(self, queue: asyncio.Queue[Any]) -> bool:
+        """Look no longer where nobody waits any more; return whether that is so."""
         del self._waiting[queue]
         if not self._waiting:
             self._task.cancel()
-            self._gone()
+        return not self._waiting
 
     async def _run(self) -> None:
         while True:
             try:
                 found = [await self._look()]
             except Exception as exc:  # noqa: BLE001  # every waiter raises it
-                self.origin = exc.__traceback__
-                self._gone()
-                self._tell(exc)
+                self.failed = True
+                self._tell(_Failure(exc, exc.__traceback__))
                 return
             if found != self._known:
                 self._known = found

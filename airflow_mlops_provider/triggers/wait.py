@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -29,17 +30,17 @@ class WaitTrigger(BaseEventTrigger):
         self.poke_interval = poke_interval
 
     @property
+    @abstractmethod
     def watched(self) -> tuple[str, ...]:
         """What is looked at: triggers for which it is equal share one look."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def look(self) -> Any:
         """Return the present state of what is watched."""
-        raise NotImplementedError
 
+    @abstractmethod
     def event(self, found: Any) -> dict[str, Any] | None:
         """Return the payload of a state that was waited for, and remember the state."""
-        raise NotImplementedError
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the event."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
+from typing import TypeVar
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -14,6 +16,8 @@ from airflow_mlops_provider.exceptions import MlopsError
 from airflow_mlops_provider.ui.results import Instance, history_of, quarantined, report_of
 
 __all__ = ["pages"]
+
+T = TypeVar("T")
 
 # Who may read a task's XCom may read what it names. A mounted app is open to everybody but for this.
 _MAY_READ = [Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.XCOM))]
@@ -37,32 +41,31 @@ def pages() -> FastAPI:
     @app.get(f"{_TASK}/report", dependencies=_MAY_READ)
     def report(dag_id: str, run_id: str, task_id: str, map_index: int) -> HTMLResponse:
         """Show the newest drift report of a task."""
-        try:
-            content = report_of(Instance(dag_id, run_id, task_id, map_index))
-        except MlopsError as exc:
-            raise HTTPException(404, str(exc)) from exc
+        content = _of(report_of, dag_id, run_id, task_id, map_index)
         return HTMLResponse(content, headers=_SANDBOX)
 
     @app.get(f"{_TASK}/quarantine", dependencies=_MAY_READ)
     def quarantine(dag_id: str, run_id: str, task_id: str, map_index: int) -> HTMLResponse:
         """Show the rows that a validation put aside, with their reasons."""
-        try:
-            tables = quarantined(Instance(dag_id, run_id, task_id, map_index))
-        except MlopsError as exc:
-            raise HTTPException(404, str(exc)) from exc
+        tables = _of(quarantined, dag_id, run_id, task_id, map_index)
         body = "".join(map(_table, tables)) or "<p>No rows were put aside.</p>"
         return HTMLResponse(f"<!doctype html><title>Quarantine</title><style>{_STYLE}</style>{body}", headers=_PLAIN)
 
     @app.get(f"{_TASK}/monitoring", dependencies=_MAY_READ)
     def monitoring(dag_id: str, run_id: str, task_id: str, map_index: int) -> HTMLResponse:
         """Show what was measured and decided, batch by batch, of the pipeline that a task works for."""
-        try:
-            content = history_of(Instance(dag_id, run_id, task_id, map_index))
-        except MlopsError as exc:
-            raise HTTPException(404, str(exc)) from exc
+        content = _of(history_of, dag_id, run_id, task_id, map_index)
         return HTMLResponse(content, headers=_PLAIN)
 
     return app
+
+
+def _of(read: Callable[[Instance], T], dag_id: str, run_id: str, task_id: str, map_index: int) -> T:
+    """Return what a task instance made; 404 with the reason where it is not there."""
+    try:
+        return read(Instance(dag_id, run_id, task_id, map_index))
+    except MlopsError as exc:
+        raise HTTPException(404, str(exc)) from exc
 
 
 def _table(rows: Rows) -> str:

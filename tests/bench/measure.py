@@ -55,6 +55,21 @@ class Figure:
     mb: float
 
 
+def json_of(module: str, arguments: list[Any], environment: Mapping[str, str]) -> Any:
+    """Run `python -m tests.bench.MODULE` with `arguments` as JSON, and return the JSON of its last line."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.bench.{module}", json.dumps(arguments)],
+        cwd=ROOT,
+        env=os.environ | SETTINGS | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{module} ended with {done.returncode}: {done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def run_child(side: Side, calls: int = 2) -> Figure:
     """Run a side in a fresh process. Raises RuntimeError with its last words if it fails."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.measure import ROOT, SETTINGS
+from tests.bench.measure import json_of
 from tests.bench.row import Row
 
 __all__ = ["rows"]
@@ -52,17 +48,7 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
         folder.mkdir()
         for side, text in _DAGS.items():
             (folder / f"{side}.py").write_text(text.format(tasks=TASKS))
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.overhead_child", json.dumps([str(folder), given.repeats])],
-            cwd=ROOT,
-            env=os.environ | SETTINGS | _settings(home),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"overhead_child ended with {done.returncode}: {done.stderr[-3000:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
+        found = json_of("overhead_child", [str(folder), given.repeats], _settings(home))
     took = {side: statistics.median(runs) / TASKS * 1000 for side, runs in found.items()}
     yield Row(
         name="step_overhead",

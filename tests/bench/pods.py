@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 
-from tests.bench.measure import ROOT, SETTINGS
+from tests.bench.measure import json_of
 from tests.bench.row import Row
 
 __all__ = ["rows"]
@@ -24,17 +20,7 @@ _CHANCE_S = 0.2
 def rows(given: argparse.Namespace) -> Iterator[Row]:
     """Yield wall seconds of a pod's task in a worker, and from a pod's end to success."""
     with tempfile.TemporaryDirectory(prefix="bench-pods-", ignore_cleanup_errors=True) as home:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.pods_child", json.dumps([home, given.repeats])],
-            cwd=ROOT,
-            env=os.environ | SETTINGS | {"AIRFLOW_HOME": f"{home}/airflow"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"pods_child ended with {done.returncode}: {done.stderr[-3000:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
+        found = json_of("pods_child", [home, given.repeats], {"AIRFLOW_HOME": f"{home}/airflow"})
     yield _row("pod_step", found["step"], f"<= floor + {_MOST_S:g} s", _MOST_S, "of a pod that sleeps a second")
     yield _row(
         "pod_end",

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from tests.bench.measure import ROOT, SETTINGS
+from tests.bench.measure import json_of
 from tests.bench.row import Row
 
 __all__ = ["rows"]
@@ -44,14 +40,6 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
 
 def _run() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bench-triggers-") as home:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.triggers_child", json.dumps([home, TRIGGERS, _SECONDS, _VERSIONS])],
-            cwd=ROOT,
-            env=os.environ | SETTINGS | {"AIRFLOW_HOME": f"{home}/airflow"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"triggers_child ended with {done.returncode}: {done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]  # our own line
+        arguments = [home, TRIGGERS, _SECONDS, _VERSIONS]
+        found: dict[str, Any] = json_of("triggers_child", arguments, {"AIRFLOW_HOME": f"{home}/airflow"})
+    return found

@@ -22,7 +22,7 @@ SETTINGS = {
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 20,
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 3,
 }
-DAGS = ["after-data", "foreign", "gate-train", "hasty-train", "steady-data"]
+DAGS = ["after-data", "careful-train", "foreign", "gate-train", "hasty-train", "steady-data"]
 DAGS += [f"shop-{section}" for section in ("data", "score", "monitor", "train")]
 PATIENCE_S = 900
 
