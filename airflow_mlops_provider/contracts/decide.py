@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from airflow_mlops_provider.contracts.base import Contract, StepSpec
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
+from airflow_mlops_provider.contracts.monitor import PredictionEffect
 
 __all__ = [
     "DRIFT",
@@ -99,7 +100,10 @@ class RetrainPolicy(Contract):
 
 
 class Observation(Contract):
-    """What the governor sees of one monitored batch; `end` is data time, `timezone` the batch's own."""
+    """What the governor sees of one monitored batch; `end` is data time, `timezone` the batch's own.
+
+    `effects`: what the drift of a column does to the champion's predictions, the largest first.
+    """
 
     batch: str
     end: AwareDatetime
@@ -111,6 +115,7 @@ class Observation(Contract):
     named: tuple[str, ...] = ()
     max_column: str | None = None
     max_effect: float | None = None
+    effects: dict[str, PredictionEffect] = {}
 
 
 class EndedTraining(Contract):

@@ -18,8 +18,20 @@ __all__ = [
     "DriftSpec",
     "PerformanceResult",
     "PerformanceSpec",
+    "PredictionEffect",
     "SlicePerformance",
 ]
+
+
+class PredictionEffect(Contract):
+    """What one column's drift does to the predictions, in their unit, on a sample of `rows`.
+
+    `mean`: by how much it raises their mean; `each`: by how much it moves a row's prediction, up or down, on average.
+    """
+
+    mean: float
+    each: float
+    rows: int
 
 
 class ColumnDrift(Contract):
@@ -33,6 +45,7 @@ class ColumnDrift(Contract):
     `page_level`: at that of all watched columns together; null where the column is not watched or `seasonal`.
     `null` says what both come from: windows of the reference's own day `blocks`, or `rows` taken as independent.
     A `named` column is over its page level, or its nulls are; a seasonal one only by its nulls.
+    `effect`: of a drifted column that the model reads; null where it was not looked at.
     """
 
     column: str
@@ -51,6 +64,7 @@ class ColumnDrift(Contract):
     seasonal: bool = False
     named: bool = False
     paged: bool = False
+    effect: PredictionEffect | None = None
     detail: str = ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import duckdb
 
 from airflow_mlops_provider.contracts.base import DatasetRef
@@ -10,6 +12,7 @@ from airflow_mlops_provider.contracts.profile import Profile
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.alarms import drift as columns_drift
+from airflow_mlops_provider.steps.attribution import SAMPLED, attribute
 from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.datasets import dataset_view, within
@@ -18,9 +21,10 @@ from airflow_mlops_provider.steps.history import Monitoring
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN
 from airflow_mlops_provider.steps.profile import build_profile, profile_like
 from airflow_mlops_provider.steps.report import write_report
-from airflow_mlops_provider.steps.score import predictions_table, scoring_view
+from airflow_mlops_provider.steps.score import inputs, predictions_table, scoring_view
 from airflow_mlops_provider.steps.sql import identifier
 from airflow_mlops_provider.steps.train import PREDICTION
+from airflow_mlops_provider.steps.training_data import frame
 
 __all__ = ["drift"]
 
@@ -122,11 +126,34 @@ def _batch(spec: DriftSpec, context: StepContext, row: BatchRow, scored: BatchRo
             f"from {identifier(view)} v join predictions p using ({', '.join(map(identifier, keys))}) "
             f"where p.role = 'champion' and p.{identifier(BATCH_COLUMN)} = v.{identifier(BATCH_COLUMN)}"
         )
-        result = _compare(con, "monitored", reference, spec, batch=row.batch.id, version=str(scored.detail["version"]))
+        version = str(scored.detail["version"])
+        result = _compare(con, "monitored", reference, spec, batch=row.batch.id, version=version)
+        result = _with_effects(con, spec, context, result, reference)
         if spec.report and result.paged:
             path = write_report(con, "monitored", spec, context, result)
             result = result.model_copy(update={"report": path})
         return result
+
+
+def _with_effects(
+    con: duckdb.DuckDBPyConnection, spec: DriftSpec, context: StepContext, result: BatchDrift, reference: Profile
+) -> BatchDrift:
+    """Add what each drifted column does to the model's predictions, where the model can be loaded here."""
+    drifted = [c for c in reference.columns if c.name in result.drifted and c.name != PREDICTION]
+    if not drifted or not result.rows:
+        return result
+    client = models.connect(context)
+    try:
+        model = models.load(models.version_uri(client, str(spec.model), str(result.version)))
+    except ModuleNotFoundError as exc:
+        # What watches need not have what fits: the distances stand without it.
+        context.say(f"{result.batch}: no effects on predictions: the model needs {exc.name}, which is not here")
+        return result
+    sample = con.sql(f"select * from monitored using sample reservoir({SAMPLED} rows) repeatable (0)")
+    rows = frame(inputs(model, sample.to_arrow_table(), str(spec.dataset)))
+    effects = attribute(partial(models.predict, model), rows, drifted)
+    columns = tuple(c.model_copy(update={"effect": effects.get(c.column)}) for c in result.columns)
+    return result.model_copy(update={"columns": columns})
 
 
 def _keys(con: duckdb.DuckDBPyConnection) -> list[str]:

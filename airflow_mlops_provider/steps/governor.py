@@ -17,6 +17,7 @@ from airflow_mlops_provider.contracts.decide import (
     RetrainPolicy,
 )
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
+from airflow_mlops_provider.contracts.monitor import PredictionEffect
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps.holds import held
 
@@ -104,7 +105,7 @@ def _asked(seen: Observation, policy: RetrainPolicy, champion: str) -> tuple[_Ve
     shown = crossed or {name: bounds for name, bounds in policy.when.items() if name in figures}
     said = "; ".join(_say(name, figures[name], bounds) for name, bounds in shown.items())
     said += f"; {', '.join(undefined)} not defined" if undefined else ""
-    drifted = f"{len(seen.drifted)} columns drifted"
+    drifted = f"{len(seen.drifted)} columns drifted{_moved_most(seen)}"
     if crossed:
         return "retrain", f"{said}; {drifted}"
     alone = "" if {*DRIFT} & policy.when.keys() or not seen.drifted else ", no reason alone"
@@ -150,12 +151,23 @@ def _refused_in_a_row(ended: Sequence[EndedTraining]) -> list[EndedTraining]:
 
 
 def _attribution(seen: Observation) -> str:
+    """Name what drifted: what moves the champion's predictions first, by how much."""
     if not seen.drifted:
         return "no column drifted"
-    named = ", ".join(seen.drifted[:_NAMED])
-    more = f" and {len(seen.drifted) - _NAMED} more" if len(seen.drifted) > _NAMED else ""
+    rest = [name for name in seen.drifted if name not in seen.effects]
+    told = [_effect(name, effect) for name, effect in seen.effects.items()] + rest
+    more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
     most = "" if seen.max_effect is None else f", the farthest {seen.max_column or 'column'} by {seen.max_effect:.4f}"
-    return f"drifted: {named}{more}{most}"
+    return f"drifted: {', '.join(told[:_NAMED])}{more}{most}"
+
+
+def _moved_most(seen: Observation) -> str:
+    most = next(iter(seen.effects.items()), None)
+    return "" if most is None else f", most for the predictions {_effect(*most)}"
+
+
+def _effect(name: str, effect: PredictionEffect) -> str:
+    return f"{name} (their mean {effect.mean:+.4f}, each by {effect.each:.4f})"
 
 
 def _figures(seen: Observation) -> dict[str, MetricEstimate]:

@@ -31,7 +31,13 @@ def observation(row: BatchRow, line: Json | None, drift: Json | None, champion: 
         named=tuple(seen.get("named", ())),
         max_column=seen.get("max_column"),
         max_effect=seen.get("max_effect"),
+        effects=_effects(seen.get("columns", ())),
     )
+
+
+def _effects(columns: Iterable[Json]) -> dict[str, Json]:
+    found = {column["column"]: column["effect"] for column in columns if column.get("effect")}
+    return dict(sorted(found.items(), key=lambda effect: (-effect[1]["each"], effect[0])))
 
 
 def ended_trainings(lines: Iterable[Json], ends: Mapping[str, datetime]) -> list[EndedTraining]:

@@ -24,7 +24,7 @@ from airflow_mlops_provider.steps.promotions import PromotionLedger
 from airflow_mlops_provider.steps.sql import identifier
 from airflow_mlops_provider.steps.training_data import frame, join_features
 
-__all__ = ["predictions_table", "score", "scoring_view"]
+__all__ = ["inputs", "predictions_table", "score", "scoring_view"]
 
 
 def predictions_table(model: str) -> str:
@@ -156,7 +156,7 @@ class _Scorer:
 
     def _predicted(self, part: pa.Table, role: str, version: str, row: BatchRow, versions: dict[str, int]) -> pa.Table:
         model = self._model(version)
-        features = _inputs(model, part, self.spec.dataset)
+        features = inputs(model, part, self.spec.dataset)
         scores = models.predict(model, frame(features)) if part.num_rows else np.array([])
         kept = [*self.spec.unique_key, *([self.spec.event_timestamp] if self.spec.event_timestamp else [])]
         table = part.select(kept)
@@ -201,8 +201,8 @@ def scoring_view(con: duckdb.DuckDBPyConnection, spec: Any, lake: Lake, row: Bat
     return joined
 
 
-def _inputs(model: Any, part: pa.Table, dataset: str) -> pa.Table:
-    """Return the columns that the model was trained on, by its signature."""
+def inputs(model: Any, part: pa.Table, dataset: str) -> pa.Table:
+    """Return the columns that the model was trained on, by its signature. Raises DataError if one is missing."""
     schema = model.metadata.get_input_schema()
     if schema is None:
         raise DataError("the model has no signature: log it with one, so that its columns are known")

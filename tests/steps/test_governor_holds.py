@@ -24,6 +24,7 @@ from airflow_mlops_provider.contracts.decide import (
     RetrainPolicy,
 )
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
+from airflow_mlops_provider.contracts.monitor import PredictionEffect
 from airflow_mlops_provider.steps.governor import decide
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -129,6 +130,23 @@ def test_data_that_was_trained_on_and_refused_is_not_trained_on_again(trained: E
             f"version 7 was trained on batches up to {trained.until} and refused (gain +0.0123, p 0.234), "
             "and no newer batch has labels; asked for by calibration_gap +0.0770"
         )
+
+
+def test_what_drifted_is_told_by_what_it_does_to_the_predictions() -> None:
+    moves = {
+        "dewp": PredictionEffect(mean=0.031, each=0.052, rows=2000),
+        "temp": PredictionEffect(mean=-0.001, each=0.004, rows=2000),
+    }
+    drifted = seen(5, drifted=("temp", "wind", "dewp"), max_column="temp", max_effect=0.93, effects=moves)
+    found = verdict(drifted, trainings=[ended(4)], alert_after=1)
+    assert found.reason.endswith(
+        "; 3 columns drifted, most for the predictions dewp (their mean +0.0310, each by 0.0520)"
+    )
+    assert found.alert is not None
+    assert found.alert.endswith(
+        "drifted: dewp (their mean +0.0310, each by 0.0520), temp (their mean -0.0010, each by 0.0040), wind, "
+        "the farthest temp by 0.9300"
+    )
 
 
 def test_refusals_in_a_row_are_told_with_the_columns_that_drifted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import mlflow
@@ -51,6 +52,31 @@ def test_a_paged_column_over_its_level_gets_a_report(watched):
     assert "<html" in page
     assert "size" in page
     assert reports(watched) == [Path(watched.lake.root) / found.report]
+
+
+def test_a_drifted_column_tells_what_it_does_to_the_predictions(watched):
+    shifted(watched, 3, shift=2.0)
+    (found,) = watched.drift(timezone=ZONE.key).batches
+    effects = {column.column: column.effect for column in found.columns}
+    assert effects["colour"] is None
+    assert effects["prediction"] is None
+    # Late depends on size alone, 1 / (1 + exp(1 - 2 size)): two more make most of the rows late.
+    assert 0.4 < effects["size"].mean < 0.6
+    assert effects["size"].rows == 31 * 40
+
+
+def test_where_the_model_cannot_be_loaded_its_distances_stand(watched, monkeypatch):
+    shifted(watched, 3, shift=2.0)
+    said = []
+    watched.context = dataclasses.replace(watched.context, emit=said.append)
+
+    def load(_uri):
+        raise ModuleNotFoundError("No module named 'lightgbm'", name="lightgbm")
+
+    monkeypatch.setattr(models, "load", load)
+    (found,) = watched.drift(timezone=ZONE.key).batches
+    assert "size" in found.drifted
+    assert any("the model needs lightgbm" in message.text for message in said)
 
 
 @pytest.mark.parametrize(
