@@ -13,7 +13,7 @@ unexport UV_PYTHON
 
 help:
 	@echo "make demo    the flights of 2013 through the whole life of a model (UI=0: end instead of keeping the UIs up;"
-	@echo "             INCIDENT=celsius or INCIDENT=labels: with an injected incident)"
+	@echo "             INCIDENT=celsius, labels, ...: with an injected incident, docs/demo.md)"
 	@echo "make test    ruff, mypy --strict, import-linter and the tests"
 	@echo "make chaos   kills around the ledgers' commits, N=$(N) times"
 	@echo "make bench   paired figures against peers (ONLY=name for one row)"

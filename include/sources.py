@@ -4,14 +4,12 @@
 for cancelled flights alone, so no feature may tell a null one from a plane that `planes` does not know:
 models LEFT JOIN to `planes` and leave `tailnum` itself out. What happened comes apart, in `arrivals`.
 
-The environment variable INCIDENT spoils April: `celsius` sends temperature and dew point in Celsius,
-`labels` gives each outcome the id of another flight of the same day.
+The environment variable INCIDENT spoils April: `incidents` says how.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import zipfile
 from collections.abc import Iterator
 from datetime import date
@@ -24,11 +22,10 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from airflow_mlops_provider.contracts.base import Batch
-from airflow_mlops_provider.exceptions import ConfigError, MissingExtraError
+from airflow_mlops_provider.exceptions import MissingExtraError
+from include.incidents import INCIDENTS, incident
 
-__all__ = ["INCIDENTS", "airlines", "airports", "arrivals", "flights", "planes", "weather"]
-
-INCIDENTS = ("celsius", "labels")
+__all__ = ["airlines", "airports", "arrivals", "flights", "planes", "weather"]
 
 _NULLS = pacsv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
 
@@ -52,6 +49,7 @@ _SCHEDULE = """
 def flights(batch: Batch) -> Iterator[pa.RecordBatch]:
     """Yield the schedule of the batch's local days; see the module about `tailnum`."""
     yield from _select(
+        "flights",
         _flights_csv(),
         f"""
         select flight_id, flight_date, scheduled_at, sched_hour, sched_min, carrier, flight, tailnum, origin, dest,
@@ -64,15 +62,12 @@ def flights(batch: Batch) -> Iterator[pa.RecordBatch]:
 
 def weather(batch: Batch) -> Iterator[pa.RecordBatch]:
     """Yield the hourly weather at the three airports (Fahrenheit, miles an hour, inches, millibars, miles)."""
-    celsius = _incident() == "celsius"
-    april = "month = 4" if celsius else "false"
     yield from _select(
+        "weather",
         _csv("weather.csv"),
-        f"""
-        select origin, time_hour,
-            case when {april} then (temp - 32) / 1.8 else temp end as temp,
-            case when {april} then (dewp - 32) / 1.8 else dewp end as dewp,
-            humid, wind_dir::double as wind_dir, wind_speed, wind_gust, precip, pressure, visib
+        """
+        select origin, time_hour, temp, dewp, humid, wind_dir::double as wind_dir, wind_speed, wind_gust, precip,
+            pressure, visib
         from raw
         where make_date(year, month, day) >= $first and make_date(year, month, day) < $end
         order by time_hour, origin
@@ -86,8 +81,9 @@ def arrivals(batch: Batch) -> Iterator[pa.RecordBatch]:
 
     `arr_delay` (minutes) and `landed_at` are null for flights that did not arrive where they should.
     """
-    other = "lead(own.flight_id, 1, own.first) over day" if _incident() == "labels" else "flight_id"
+    other = "lead(own.flight_id, 1, own.first) over day" if incident() == "labels" else "flight_id"
     yield from _select(
+        "arrivals",
         _flights_csv(),
         f"""
         with own as (
@@ -119,18 +115,14 @@ def airlines(_batch: Batch) -> Iterator[pa.RecordBatch]:
     yield from _csv("airlines.csv").to_batches()
 
 
-def _incident() -> str | None:
-    found = os.environ.get("INCIDENT") or None
-    if found is not None and found not in INCIDENTS:
-        raise ConfigError(f"INCIDENT={found!r} is not known: give one of {', '.join(INCIDENTS)}, or none")
-    return found
-
-
-def _select(raw: pa.Table, query: str, batch: Batch) -> Iterator[pa.RecordBatch]:
+def _select(dataset: str, file: pa.Table, query: str, batch: Batch) -> Iterator[pa.RecordBatch]:
+    happened = INCIDENTS.get(incident() or "")
+    spoiled = happened.raw if happened and dataset in happened.spoils else "select * from file"
     first, end = _local_date(batch, "start"), _local_date(batch, "end")
     with duckdb.connect() as con:
         con.execute("set timezone = 'UTC'")
-        con.register("raw", raw)
+        con.register("file", file)
+        con.execute(f"create temp view raw as {spoiled}")
         found = con.execute(query, {"first": first, "end": end}).to_arrow_table()
     # A batch without rows still says its columns.
     yield from found.to_batches() or [pa.RecordBatch.from_pylist([], schema=found.schema)]

@@ -15,6 +15,7 @@ from include.demo import summary
 from include.demo.airflow_api import DONE, AirflowApi
 from include.demo.closing_check import online_store_equals_lake
 from include.demo.services import HOME, LOGIN, Services
+from include.incidents import INCIDENTS
 
 ZONE = ZoneInfo("America/New_York")
 DAGS = [f"{summary.PIPELINE}-{section}" for section in ("data", "score", "monitor", "train")]
@@ -24,7 +25,7 @@ STUCK_S = 120
 
 def expected_states(batches, incident):
     """Return what DESIGN's outcome table expects: only a refused batch makes a data run fail."""
-    refused = {"2013-04-01"} if incident == "celsius" else set()
+    refused = {"2013-04-01"} if incident and INCIDENTS[incident].refused else set()
     data = {batch: "failed" if batch in refused else "success" for batch in batches}
     return {"flights-data": data} | dict.fromkeys(DAGS[1:], "success")
 
@@ -135,8 +136,8 @@ class Demo:
 
 def main():
     incident = os.environ.pop("INCIDENT", "")
-    if incident not in ("", "celsius", "labels"):
-        raise SystemExit(f"INCIDENT={incident}: known are celsius and labels")
+    if incident and incident not in INCIDENTS:
+        raise SystemExit(f"INCIDENT={incident}: known are {', '.join(INCIDENTS)}")
     services = Services(incident)
     # make sends SIGTERM when it is ended itself: stop what was started then, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -6,6 +6,7 @@ from collections import Counter
 from airflow_mlops_provider.steps.batches import BatchLedger
 from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
 from airflow_mlops_provider.steps.promotions import PromotionLedger
+from include.incidents import INCIDENTS
 
 PIPELINE, MODEL = "flights", "flight_delay"
 CHECKED = ("flights", "weather", "arrivals")
@@ -155,17 +156,16 @@ def what_became(incident, months):
     april = next((row for row in months if row["month"].endswith("-04")), None)
     if not incident or april is None:
         return ""
-    if incident == "celsius":
-        return f"INCIDENT=celsius: {april['decision_reason']}.\n"
+    happened, said = INCIDENTS[incident], f"INCIDENT={incident}: {INCIDENTS[incident].text}. "
+    if happened.refused:
+        return f"{said}{april['decision_reason']}.\n"
+    seen = f"No check refused it; {april['drifted_columns'] or 0} columns drifted; {april['decision']}"
     if not april["promoted"]:
         why = april["promotion_reason"] or april["decision_reason"]
-        return f"INCIDENT=labels: no challenger of April's wrong outcomes was promoted ({why}): nothing to roll back.\n"
+        return f"{said}{seen}: nothing was promoted on it ({why}), so there is nothing to roll back.\n"
     back = next((row for row in months if row["rolled_back"] == april["trained_version"]), None)
-    if back is None:
-        return (
-            f"INCIDENT=labels: version {april['trained_version']} was promoted, and its shadow did not roll it back.\n"
-        )
-    return f"INCIDENT=labels: version {back['rolled_back']} was promoted, and rolled back in {back['month']}.\n"
+    after = f"rolled back in {back['month']}" if back else "its shadow did not roll it back"
+    return f"{said}{seen}: version {april['trained_version']} was promoted, and {after}.\n"
 
 
 def write(home, months, runs, incident=""):

@@ -25,7 +25,7 @@ def ingest_validate(place: Path) -> None:
     from tests.bench.claims import broken, query
 
     batch = _batch(place)
-    tables = {n: pa.Table.from_batches(getattr(sources, n)(batch)) for n in sources.__all__ if n != "INCIDENTS"}
+    tables = {n: pa.Table.from_batches(getattr(sources, n)(batch)) for n in sources.__all__}
     with duckdb.connect() as con:
         for name, table in tables.items():
             con.register(name, table)

@@ -123,7 +123,7 @@ def test_labels_moves_each_april_outcome_to_another_flight_of_its_day(
 
 def test_an_unknown_incident_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INCIDENT", "kelvin")
-    with pytest.raises(ConfigError, match="INCIDENT='kelvin' is not known: give one of celsius, labels, or none"):
+    with pytest.raises(ConfigError, match="INCIDENT='kelvin' is not known: give one of temperature, celsius, carrier"):
         table(sources.weather, months(4, 4))
 
 
