@@ -8,6 +8,7 @@ says stand in `docs/meanings.yaml`. A page holds a part between two comments, `<
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import types
@@ -228,6 +229,8 @@ def _default(info: FieldInfo) -> str:
         return ""
     if isinstance(value, timedelta):
         return f"`{value // timedelta(days=1)}d`" if value else "`0`"
+    if isinstance(value, dict):
+        return f"`{json.dumps({key: one.model_dump(exclude_defaults=True) for key, one in value.items()})}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{', '.join(value) if isinstance(value, tuple) else value}`"

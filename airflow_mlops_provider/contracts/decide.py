@@ -14,6 +14,7 @@ from airflow_mlops_provider.contracts.monitor import PredictionEffect
 __all__ = [
     "DRIFT",
     "WEEKDAYS",
+    "WHEN",
     "Budget",
     "Condition",
     "Days",
@@ -35,11 +36,25 @@ WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "
 
 
 class Condition(Contract):
-    """A bound on a monitored figure; true where any given bound is crossed."""
+    """A bound on a monitored figure; true where any given bound is crossed, with `alpha` by more than chance."""
 
     above: float | None = None
     below: float | None = None
     abs_above: float | None = None
+    alpha: float | None = Field(
+        None,
+        gt=0,
+        lt=0.5,
+        description="how often chance alone may cross the bound: a one-sided t test by the figure's standard error, "
+        "over the batches of the last 7, 14 and 28 days",
+    )
+
+
+# What asks for a training where nobody says: docs/retraining.md has the figures.
+WHEN = {
+    "calibration_gap": Condition(abs_above=0.01, alpha=0.001),
+    "calibration_slope": Condition(below=0.95, above=1.05, alpha=0.001),
+}
 
 
 class Debounce(Contract):
@@ -89,7 +104,7 @@ class Quiet(Contract):
 class RetrainPolicy(Contract):
     """When to retrain. Any condition of `when` asks for it; all else may say wait."""
 
-    when: dict[str, Condition] = {}
+    when: dict[str, Condition] = WHEN
     debounce: Debounce | None = None
     cooldown: timedelta = timedelta(0)
     budget: Budget | None = None

@@ -132,7 +132,7 @@ class PerformanceSpec(StepSpec):
     target: str
     unique_key: tuple[str, ...]
     event_timestamp: str
-    metrics: tuple[str, ...] = ("roc_auc", "log_loss", "calibration_gap")
+    metrics: tuple[str, ...] = ("roc_auc", "log_loss", "calibration_gap", "calibration_slope")
     slices: tuple[str, ...] = ()
     min_slice_rows: int = Field(300, ge=1)
     timezone: str = "UTC"

@@ -171,8 +171,14 @@ def _conditions(monitoring: Monitoring) -> Iterator[Fault]:
     if monitoring.retrain is None or monitoring.performance is None:
         return
     measured = [*monitoring.performance.metrics, *DRIFT]
-    for name in monitoring.retrain.when:
-        if name not in measured:
+    missing = [name for name in monitoring.retrain.when if name not in measured]
+    if missing and "when" not in monitoring.retrain.model_fields_set:
+        text = (
+            f"without 'when' {' and '.join(missing)} would ask, which monitoring.performance.metrics lacks: give 'when'"
+        )
+        yield ("monitoring", "retrain"), text
+    else:
+        for name in missing:
             text = f"{name!r} is not among monitoring.performance.metrics{did_you_mean(name, measured)}"
             yield ("monitoring", "retrain", "when", name), text
 

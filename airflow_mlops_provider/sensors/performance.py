@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["PerformanceSensor"]
 
+_SEEN = ("batch", "version", "labelled", "metrics")
+
 
 class PerformanceSensor(LakeSensor):
     """Wait until the newest measured batch crosses a bound; the XCom is that batch's performance.
 
     :param pipeline: whose monitoring table is read (templated)
     :param metric: name of the metric (templated)
-    :param condition: `above`, `below` or `abs_above`: `{"abs_above": 0.04}` (templated)
+    :param condition: as in `retrain.when`: `above`, `below` or `abs_above`, and `alpha` (templated)
     """
 
     template_fields = (*LakeSensor.template_fields, "pipeline", "metric", "condition")
@@ -38,23 +40,18 @@ class PerformanceSensor(LakeSensor):
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's own form
         """Look at the newest line of the monitoring table."""
-        from airflow_mlops_provider.contracts.decide import Condition
+        from airflow_mlops_provider.contracts.decide import Condition, Observation
+        from airflow_mlops_provider.steps.conditions import crossings, figures, say
         from airflow_mlops_provider.steps.history import Monitoring
 
         lines = list(Monitoring(self.open_lake(), self.pipeline).lines("performance").values())
         record = lines[-1]["record"] if lines else {}
-        estimate = record.get("metrics", {}).get(self.metric)
-        if estimate is None:
+        if self.metric not in record.get("metrics", {}):
             self.log.info("%s: no batch has %s yet", self.pipeline, self.metric)
             return PokeReturnValue(False)
-        value, bound = estimate["value"], Condition.model_validate(self.condition)
-        self.log.info("batch %s: %s = %.4g", record["batch"], self.metric, value)
-        return PokeReturnValue(_crossed(value, bound.above, bound.below, bound.abs_above), record)
-
-
-def _crossed(value: float, above: float | None, below: float | None, abs_above: float | None) -> bool:
-    return (
-        (above is not None and value > above)
-        or (below is not None and value < below)
-        or (abs_above is not None and abs(value) > abs_above)
-    )
+        of_version = [line for line in lines if line["version"] == lines[-1]["version"]]
+        seen = [Observation(end=line["end"], **{key: line["record"][key] for key in _SEEN}) for line in of_version]
+        when = {self.metric: Condition.model_validate(self.condition)}
+        found = figures(seen, when)
+        self.log.info("batch %s: %s", record["batch"], say(self.metric, found[self.metric], when[self.metric]))
+        return PokeReturnValue(bool(crossings(found, when)), record)

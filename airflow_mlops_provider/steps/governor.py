@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from airflow_mlops_provider.contracts.decide import (
     DRIFT,
-    Condition,
     Decision,
     EndedTraining,
     Observation,
     RetrainPolicy,
 )
-from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 from airflow_mlops_provider.contracts.monitor import PredictionEffect
 from airflow_mlops_provider.exceptions import ConfigError, DataError
+from airflow_mlops_provider.steps.conditions import crossings, figures, say
 from airflow_mlops_provider.steps.holds import held
 
 __all__ = ["decide"]
@@ -58,7 +57,7 @@ def decide(
     if not observations:
         raise DataError("no observation to decide on: monitor a batch first")
     newest = max(observations, key=_when)
-    asked, reason = _first(observations, policy) if champion is None else _asked(newest, policy, champion)
+    asked, reason = _first(observations, policy) if champion is None else _asked(observations, policy, champion)
     others = [made for made in decisions if made.batch != newest.batch]
     waits = ""
     if asked == "retrain":
@@ -86,24 +85,25 @@ def _first(observations: Sequence[Observation], policy: RetrainPolicy) -> tuple[
     return ("retrain" if labelled >= policy.first_after else "wait"), reason
 
 
-def _asked(seen: Observation, policy: RetrainPolicy, champion: str) -> tuple[_Verdict, str]:
+def _asked(observations: Sequence[Observation], policy: RetrainPolicy, champion: str) -> tuple[_Verdict, str]:
+    seen = max(observations, key=_when)
     if seen.version != champion:
         return "none", f"scored by {_version(seen.version)}, and the champion is version {champion}: not its figures"
     if not seen.labelled:
         return "none", "no row of this batch has a label"
-    figures = _figures(seen)
-    missing = sorted(policy.when.keys() - figures.keys())
+    found = figures(_judged(observations, champion), policy.when)
+    missing = sorted(policy.when.keys() - found.keys())
     # Outcomes that are all alike have none of the first two; a champion that was never judged has no ratio.
     undefined = [name for name in missing if name in ("roc_auc", "calibration_slope") or name.endswith("_ratio")]
     if undefined and len(undefined) == len(policy.when):
         return "none", f"{', '.join(undefined)} is not defined on this batch"
     if unknown := [name for name in missing if name not in undefined]:
         raise ConfigError(
-            f"retrain.when: {', '.join(unknown)} is not measured on batch {seen.batch}; there are {', '.join(figures)}"
+            f"retrain.when: {', '.join(unknown)} is not measured on batch {seen.batch}; there are {', '.join(found)}"
         )
-    crossed = _crossings(figures, policy)
-    shown = crossed or {name: bounds for name, bounds in policy.when.items() if name in figures}
-    said = "; ".join(_say(name, figures[name], bounds) for name, bounds in shown.items())
+    crossed = crossings(found, policy.when)
+    shown = crossed or {name: bounds for name, bounds in policy.when.items() if name in found}
+    said = "; ".join(say(name, found[name], bounds) for name, bounds in shown.items())
     said += f"; {', '.join(undefined)} not defined" if undefined else ""
     drifted = f"{len(seen.drifted)} columns drifted{_moved_most(seen)}"
     if crossed:
@@ -117,12 +117,17 @@ def _few(observations: Sequence[Observation], policy: RetrainPolicy, champion: s
     rule = policy.debounce
     if rule is None:
         return ""
-    judged = sorted((seen for seen in observations if seen.version == champion and seen.labelled), key=_when)
-    last = judged[-rule.of :]
-    asked = sum(bool(_crossings(_figures(seen), policy)) for seen in last)
+    judged = _judged(observations, champion)
+    last = range(max(len(judged) - rule.of, 0), len(judged))
+    asked = sum(bool(crossings(figures(judged[: i + 1], policy.when), policy.when)) for i in last)
     if asked >= rule.times:
         return ""
     return f"{asked} of the last {len(last)} judged batches asked, debounce wants {rule.times} of {rule.of}"
+
+
+def _judged(observations: Sequence[Observation], champion: str) -> list[Observation]:
+    """Return the batches that could ask, in data time."""
+    return sorted((seen for seen in observations if seen.version == champion and seen.labelled), key=_when)
 
 
 def _alert(
@@ -168,43 +173,6 @@ def _moved_most(seen: Observation) -> str:
 
 def _effect(name: str, effect: PredictionEffect) -> str:
     return f"{name} (their mean {effect.mean:+.4f}, each by {effect.each:.4f})"
-
-
-def _figures(seen: Observation) -> dict[str, MetricEstimate]:
-    found = dict(seen.metrics)
-    found["drifted_columns"] = MetricEstimate(value=len(seen.drifted), rows=seen.labelled)
-    found["named_columns"] = MetricEstimate(value=len(seen.named), rows=seen.labelled)
-    if seen.max_effect is not None:
-        found["max_effect"] = MetricEstimate(value=seen.max_effect, rows=seen.labelled)
-    return found
-
-
-def _crossings(figures: Mapping[str, MetricEstimate], policy: RetrainPolicy) -> dict[str, Condition]:
-    return {
-        name: bounds
-        for name, bounds in policy.when.items()
-        if name in figures and _crossed(figures[name].value, bounds)
-    }
-
-
-def _crossed(value: float, bounds: Condition) -> bool:
-    return (
-        (bounds.above is not None and value > bounds.above)
-        or (bounds.below is not None and value < bounds.below)
-        or (bounds.abs_above is not None and abs(value) > bounds.abs_above)
-    )
-
-
-def _say(name: str, figure: MetricEstimate, bounds: Condition) -> str:
-    kept = {
-        "at most": bounds.above,
-        "at least": bounds.below,
-        "at most +-": bounds.abs_above,
-    }
-    allowed = " and ".join(f"{word} {bound:g}" for word, bound in kept.items() if bound is not None)
-    error = "" if figure.se is None else f" (se {figure.se:.4f})"
-    value = f"{figure.value:g}" if name.endswith("_columns") else f"{figure.value:+.4f}"
-    return f"{name} {value}{error}, allowed {allowed or 'anything'}"
 
 
 def _run_id(pipeline: str, batch: str) -> str:

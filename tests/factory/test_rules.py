@@ -309,4 +309,7 @@ def test_a_condition_on_what_nobody_measures_is_named(errors: Errors) -> None:
     text += "monitoring:\n  performance: {metrics: [log_loss]}\n  retrain: {when: {logloss: {above: 1}}}\n"
     (said,) = errors(text)
     assert "monitoring.retrain.when.logloss: 'logloss' is not among monitoring.performance.metrics" in said
+    (unsaid,) = errors(text.replace("when: {logloss: {above: 1}}", "cooldown: 14d"))
+    assert "without 'when' calibration_gap and calibration_slope would ask" in unsaid
+    assert errors(text.replace("{metrics: [log_loss]}", "{}").replace("when: {logloss: {above: 1}}", "")) == []
     assert "Did you mean 'log_loss'?" in said

@@ -74,14 +74,21 @@ def test_labels_of_the_interval(lake):
 
 @pytest.mark.parametrize(
     ("condition", "fires"),
-    [({"abs_above": 0.04}, True), ({"above": 0.04}, False), ({"below": -0.07}, True), ({}, False)],
+    [
+        ({"abs_above": 0.04}, True),
+        ({"above": 0.04}, False),
+        ({"below": -0.07}, True),
+        ({"abs_above": 0.04, "alpha": 0.01}, True),
+        ({"abs_above": 0.06, "alpha": 0.01}, False),
+        ({}, False),
+    ],
 )
 def test_performance_of_the_newest_batch(lake, condition, fires):
     sensor = PerformanceSensor(task_id="s", pipeline="p", metric="gap", condition=condition, lake=lake.root)
     assert not sensor.poke({})
     for month, value in ((4, 0.9), (5, -0.077)):
         name, end = f"2013-0{month}-01", datetime(2013, month + 1, 1, tzinfo=UTC)
-        gap = MetricEstimate(value=value, rows=9)
+        gap = MetricEstimate(value=value, rows=9, se=0.01, df=30, blocks=31)
         record = BatchPerformance(batch=name, version="1", rows=9, labelled=9, metrics={"gap": gap})
         Monitoring(lake, "p").add("performance", name, end, record, model="m", version="1", run_key="r")
     found = sensor.poke({})
