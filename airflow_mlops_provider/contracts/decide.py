@@ -148,6 +148,7 @@ class Decision(Contract):
 
     `running` is the training that had not ended then, `alert` what people are told of challengers refused in a row.
     `recorded_at`, on the wall clock, is when its history was read, for a replay: the governor knows data time alone.
+    `run_key` is the work that recorded it: a retry tells of what the try before it decided.
     """
 
     id: str
@@ -159,6 +160,7 @@ class Decision(Contract):
     running: str | None = None
     alert: str | None = None
     recorded_at: AwareDatetime | None = None
+    run_key: str | None = None
 
 
 class DecideSpec(StepSpec):
@@ -171,7 +173,7 @@ class DecideSpec(StepSpec):
 
 
 class DecideResult(Contract):
-    """Decisions made now, in order; `training` is the newest one that asks for a training."""
+    """Decisions of this run key, in order; `training` is the newest one that asks for a training."""
 
     decisions: tuple[Decision, ...] = ()
     training: Decision | None = None

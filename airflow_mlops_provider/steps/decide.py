@@ -19,7 +19,8 @@ def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
     """Decide for each labelled batch that has no decision yet, in data time, and record each decision once.
 
     `training` is the newest decision that asks for a training, if that has not ended, also one that an earlier
-    try recorded before it died: the training's run is found by its id, so to ask twice starts one.
+    try recorded before it died: the training's run is found by its id, so to ask twice starts one. What that try
+    decided is returned again, for it may have told nobody.
     """
     # Before all is read: what comes in meanwhile was not known.
     now = datetime.now(UTC)
@@ -29,6 +30,7 @@ def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
     promoted = PromotionLedger(lake, spec.model, spec.alias).champion()
     champion = promoted.version if promoted else None
     decisions = ledger.decisions()
+    before = tuple(d for d in decisions if d.run_key == context.run_key)
     decided = {d.batch for d in decisions}
     observations: list[Observation] = []
     made: list[Decision] = []
@@ -52,14 +54,14 @@ def decide(spec: DecideSpec, context: StepContext) -> DecideResult:
             champion=champion,
             running=_running(decisions, made, concluded),
             ended=ended,
-        ).model_copy(update={"recorded_at": now})
+        ).model_copy(update={"recorded_at": now, "run_key": context.run_key})
         if ledger.add(decision):
             context.say(f"{row.batch.id}: {decision.decision}: {decision.reason}")
             if decision.alert:
                 context.say(f"{row.batch.id}: {decision.alert}")
         decisions.append(decision)
         made.append(decision)
-    return DecideResult(decisions=tuple(made), training=_due(decisions, made, concluded))
+    return DecideResult(decisions=(*before, *made), training=_due(decisions, made, concluded))
 
 
 def _due(decisions: list[Decision], made: list[Decision], concluded: set[str]) -> Decision | None:

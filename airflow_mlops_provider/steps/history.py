@@ -39,6 +39,7 @@ _DECISIONS = pa.schema(
         ("running", pa.string()),
         ("alert", pa.string()),
         ("recorded_at", pa.timestamp("us", tz="UTC")),
+        ("run_key", pa.string()),
     ]
 )
 

@@ -22,6 +22,7 @@ class World:
     def __init__(self, lake) -> None:
         self.lake = lake
         self.monitoring = Monitoring(lake, "p")
+        self.run = 0
 
     def label(self, *months: int) -> None:
         for month in months:
@@ -51,6 +52,7 @@ class World:
         line = {"model": "m", "version": version, "run_key": f"p/{kind}/{run}"}
         self.monitoring.add(kind, batch(month).id, batch(month).end, record, **line, **more)
 
-    def decide(self, policy: RetrainPolicy = GAP):
+    def decide(self, policy: RetrainPolicy = GAP, *, retry: bool = False):
+        self.run += not retry
         spec = DecideSpec(pipeline="p", lake=self.lake.root, model="m", labels="labels", retrain=policy)
-        return decide(spec, StepContext("run", emit=lambda _: None))
+        return decide(spec, StepContext(f"run {self.run}", emit=lambda _: None))

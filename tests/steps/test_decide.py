@@ -58,6 +58,7 @@ def test_a_retry_returns_the_training_that_an_earlier_try_recorded(watched):
     watched.measure(1, gap=0.05)
     first = watched.decide()
     assert said(first) == [("01", "retrain")]
+    assert watched.decide(retry=True) == first
     again = watched.decide()
     assert (again.decisions, again.training.id) == ((), first.training.id)
     assert len(DecisionLedger(watched.lake, "p").decisions()) == 1
