@@ -8,7 +8,7 @@ from airflow.sdk import BaseNotifier
 
 
 class FileNotifier(BaseNotifier):
-    """Appends `{at, pipeline, event, message, dag_id, run_id, task_id}` to `path`, relative to the bundle."""
+    """Appends `{at, pipeline, event, message, link, dag_id, run_id, task_id}` to `path`, relative to the bundle."""
 
     template_fields = ("path",)
 
@@ -20,7 +20,8 @@ class FileNotifier(BaseNotifier):
         task = context["ti"]
         line = {
             "at": datetime.now(UTC).isoformat(),
-            **context["mlops"],
+            # The plot is for those who can show pictures.
+            **{key: text for key, text in context["mlops"].items() if key != "plot"},
             "dag_id": task.dag_id,
             "run_id": task.run_id,
             "task_id": task.task_id,

@@ -19,6 +19,7 @@ __all__ = [
     "PerformanceResult",
     "PerformanceSpec",
     "PredictionEffect",
+    "Shares",
     "SlicePerformance",
 ]
 
@@ -34,6 +35,14 @@ class PredictionEffect(Contract):
     rows: int
 
 
+class Shares(Contract):
+    """Shares of the rows in `places`, bins or the most frequent levels, the last that of nulls."""
+
+    places: tuple[str, ...]
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
+
+
 class ColumnDrift(Contract):
     """Distances of one column from its reference, and the alarm level of the one that decides.
 
@@ -45,7 +54,7 @@ class ColumnDrift(Contract):
     `page_level`: at that of all watched columns together; null where the column is not watched or `seasonal`.
     `null` says what both come from: windows of the reference's own day `blocks`, or `rows` taken as independent.
     A `named` column is over its page level, or its nulls are; a seasonal one only by its nulls.
-    `effect`: of a drifted column that the model reads; null where it was not looked at.
+    `effect`: of a drifted column that the model reads; null where it was not looked at. `shares`: of a drifted column.
     """
 
     column: str
@@ -65,6 +74,7 @@ class ColumnDrift(Contract):
     named: bool = False
     paged: bool = False
     effect: PredictionEffect | None = None
+    shares: Shares | None = None
     detail: str = ""
 
 
@@ -105,6 +115,8 @@ class BatchDrift(Contract):
     drifted: tuple[str, ...]
     named: tuple[str, ...] = ()
     paged: tuple[str, ...]
+    began: tuple[str, ...] = ()
+    decision: str | None = None
     seasonal: tuple[str, ...] = ()
     null: Literal["blocks", "rows"] | None = None
     max_column: str | None = None

@@ -16,6 +16,7 @@ from airflow_mlops_provider.hooks.lake import LakeHook
 from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.operators.batch import batch_of
 from airflow_mlops_provider.operators.bundle import bundle_of_task
+from airflow_mlops_provider.operators.links import page_url
 from airflow_mlops_provider.operators.notify import Refused, tell
 
 if TYPE_CHECKING:
@@ -122,10 +123,15 @@ class StepOperator(BaseOperator):
         """Return the addresses of what the step made, by the link that shows each; none by default."""
         return {}
 
-    def tell(self, event: str, message: str, context: Context) -> None:
-        """Call the notifiers with `mlops` in their context: pipeline, event and message."""
-        if self.notify_on is None or event in self.notify_on:
-            tell(self.notify, {"pipeline": self.pipeline_name, "event": event, "message": message}, context)
+    def tell(self, event: str, message: str, context: Context, *, page: str = "", plot: str = "") -> None:
+        """Call the notifiers with `mlops` in their context: pipeline, event, message, and where there are any, `link`
+        to this package's `page` about the task, and `plot`, a picture as SVG.
+        """
+        if self.notify_on is not None and event not in self.notify_on:
+            return
+        link = page_url(page, context["ti"]) if page else ""
+        news = {"pipeline": self.pipeline_name, "event": event, "message": message, "link": link, "plot": plot}
+        tell(self.notify, {key: value for key, value in news.items() if value}, context)
 
     @property
     def pipeline_name(self) -> str:

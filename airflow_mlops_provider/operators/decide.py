@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException, DownstreamTasksSkipped
 
 from airflow_mlops_provider.operators.base import StepOperator
+from airflow_mlops_provider.operators.links import MonitoringLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -46,7 +47,7 @@ class RetrainDecisionOperator(StepOperator):
             self.log.info("batch %s: %s: %s", line["batch"], line["decision"], line["reason"])
             if line.get("alert"):
                 told = f"{self.model}, batch {line['batch']}: {line['alert']}; {line['decision']}: {line['reason']}"
-                self.tell("refused", told, context)
+                self.tell("refused", told, context, page=MonitoringLink.page)
         if result.get("training"):
             return result
         context["ti"].xcom_push("return_value", result)

@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperatorLink, conf
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as RuntimeTaskInstance
     from airflow.sdk.types import TaskInstanceKey
 
 __all__ = [
@@ -35,11 +36,11 @@ def model_version_url(ui: str, model: str, version: str) -> str:
     return f"{ui}/#/models/{quote(model)}/versions/{quote(version)}" if ui else ""
 
 
-def page_url(page: str, ti_key: TaskInstanceKey) -> str:
+def page_url(page: str, ti_key: TaskInstanceKey | RuntimeTaskInstance) -> str:
     """Return the address of one of this package's own pages about a task instance, inside Airflow's UI."""
     base = str(conf.get("api", "base_url", fallback=None) or "").rstrip("/")
     names = "/".join(quote(name, safe="") for name in (ti_key.dag_id, ti_key.run_id, ti_key.task_id))
-    return f"{base}/mlops/{names}/{ti_key.map_index}/{page}"
+    return f"{base}/mlops/{names}/{-1 if ti_key.map_index is None else ti_key.map_index}/{page}"
 
 
 class _MadeLink(BaseOperatorLink):

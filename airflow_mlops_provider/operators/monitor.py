@@ -104,11 +104,35 @@ class DriftOperator(StepOperator):
         return there
 
     def succeeded(self, result: dict[str, Any], context: Context) -> Any:
-        """Tell of paged columns that drifted, and return the result."""
+        """Tell of incidents that begin, each once: which columns, how far, what it does to the predictions."""
         for batch in result.get("batches", ()):
-            if batch["paged"]:
-                self.tell("drift", f"batch {batch['batch']}: {', '.join(batch['paged'])} drifted", context)
+            columns = [column for column in batch["columns"] if column["column"] in batch.get("began", ())]
+            if columns:
+                self.tell("drift", _incident(batch, columns), context, page=MonitoringLink.page, plot=_plot(columns))
         return result
+
+
+def _incident(batch: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> str:
+    """Return what people are told: columns in the order of what they do to the predictions."""
+    ordered = sorted(columns, key=lambda column: -(column.get("effect") or {}).get("each", 0.0))
+    last = f"; last decision {batch['decision']}" if batch.get("decision") else ""
+    where = f"batch {batch['batch']}: " if batch["batch"] else ""
+    return f"{where}{'; '.join(map(_drifted, ordered))}{last}"
+
+
+def _drifted(column: Mapping[str, Any]) -> str:
+    effect = column.get("effect")
+    moves = f", predictions' mean {effect['mean']:+.4f}, each by {effect['each']:.4f}" if effect else ""
+    return f"{column['column']} drifted: {column['detail']}{moves}"
+
+
+def _plot(columns: Sequence[Mapping[str, Any]]) -> str:
+    # Here and not above: a DAG file that is parsed draws nothing.
+    from airflow_mlops_provider.contracts.monitor import Shares
+    from airflow_mlops_provider.steps.pictures import shares_picture
+
+    pictures = (shares_picture(c["column"], Shares.model_validate(c["shares"])) for c in columns if c.get("shares"))
+    return next(pictures, "")
 
 
 class PerformanceOperator(StepOperator):

@@ -60,5 +60,5 @@ class ValidateOperator(StepOperator):
         found = ValidateResult.model_validate(result)
         line = f"{f'batch {found.batch} ' if found.batch else ''}refused: {found.refusal()}"
         context["ti"].xcom_push("return_value", result)
-        self.tell("refused", line, context)
+        self.tell("refused", line, context, page=QuarantineLink.page if self.made(result) else "")
         raise Refused(line)

@@ -30,6 +30,7 @@ from airflow_mlops_provider.steps.nulls import (
     split,
 )
 from airflow_mlops_provider.steps.seasons import moves_with_the_season
+from airflow_mlops_provider.steps.shares import shares
 
 __all__ = ["ALL", "SMALLEST_EFFECT", "drift", "levels"]
 
@@ -155,6 +156,7 @@ def _compared(
         null=nulls[VALUES].by,
         drifted=bool(over),
         named=any(distances[kind] > limit for kind, limit in limits.items()),
+        shares=shares(reference, current) if over else None,
         detail="; ".join(said[kind] for kind in over),
     )
 

@@ -17,7 +17,8 @@ from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.datasets import dataset_view, within
 from airflow_mlops_provider.steps.domain import domain_auc
-from airflow_mlops_provider.steps.history import Monitoring
+from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
+from airflow_mlops_provider.steps.incidents import begun
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN
 from airflow_mlops_provider.steps.profile import build_profile, profile_like
 from airflow_mlops_provider.steps.report import write_report
@@ -61,6 +62,7 @@ def _tables(spec: DriftSpec, current: DatasetRef, context: StepContext) -> Batch
         else:
             raise ConfigError("drift of a table needs a reference table or a model with a stored profile")
         result = _compare(con, "current_rows", reference, spec, batch=None, version=None)
+        result = result.model_copy(update={"began": result.paged})
         return (
             result.model_copy(update={"domain_auc": _told_apart(con, spec, result)})
             if spec.domain_classifier
@@ -106,10 +108,12 @@ def _scored(spec: DriftSpec, context: StepContext, model: str) -> DriftResult:
         if version not in profiles:
             profiles[version] = _reference(context, model, version)
         result = _batch(spec, context, dataset[row.batch.id], row, profiles[version])
+        result = begun(result, row.batch.end, known, DecisionLedger(lake, spec.pipeline).decisions())
         monitoring.add(
             "drift", row.batch.id, row.batch.end, result, model=model, version=version, run_key=context.run_key
         )
         context.say(f"{row.batch.id}: {len(result.drifted)} of {len(result.columns)} columns drifted{_largest(result)}")
+        known[row.batch.id] = {"end": row.batch.end, "record": result.model_dump()}
         results.append(result)
     return DriftResult(batches=tuple(results), no_champion=() if scored else tuple(dataset))
 

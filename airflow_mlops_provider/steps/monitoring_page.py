@@ -8,8 +8,10 @@ from html import escape
 
 from airflow_mlops_provider.contracts.base import Json
 from airflow_mlops_provider.contracts.decide import Decision
+from airflow_mlops_provider.contracts.monitor import ColumnDrift, Shares
 from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
 from airflow_mlops_provider.steps.lake import Lake
+from airflow_mlops_provider.steps.pictures import Distance, history_picture, shares_picture
 
 __all__ = ["monitoring_page"]
 
@@ -41,7 +43,7 @@ def monitoring_page(lake: Lake, pipeline: str) -> str:
     batches = _in_order(measured, estimates, drift)
     parts = [f"<h1>{escape(pipeline)}</h1>"]
     parts += [_figure(name, points) for name, points in _series(batches, measured, estimates).items()]
-    parts += [_columns(batches, drift), _decisions(batches, measured, decisions)]
+    parts += [_columns(batches, drift), _pictures(batches, drift), _decisions(batches, measured, decisions)]
     if not batches:
         parts = [f"<h1>{escape(pipeline)}</h1><p>No batch was monitored yet.</p>"]
     return f"<!doctype html><title>{escape(pipeline)}</title><style>{_STYLE}</style>{''.join(parts)}"
@@ -118,6 +120,27 @@ def _distance(column: Json | None) -> str:
     look = "named" if column.get("named") else "drifted" if column["drifted"] else ""
     told = column.get("detail") or (f"level {level:.3f}" if level else "no level")
     return f'<td class="{look}" title="{escape(told)}">{column["jensen_shannon"]:.3f}</td>'
+
+
+def _pictures(batches: Sequence[str], drift: dict[str, Json]) -> str:
+    """Of each column that drifted, its newest drifted window against the reference, and its distances."""
+    found = {b: {c["column"]: c for c in drift[b]["record"]["columns"]} for b in batches if b in drift}
+    newest = {name: (b, c) for b, columns in found.items() for name, c in columns.items() if c.get("shares")}
+    parts = []
+    for name, (batch, column) in sorted(newest.items()):
+        drawn = {b: ColumnDrift.model_validate(columns[name]) for b, columns in found.items() if name in columns}
+        parts.append(
+            f"<h3>{escape(name)}, {escape(batch)}</h3><p>{escape(_told(column))}</p>"
+            f"{shares_picture(name, Shares.model_validate(column['shares']))} "
+            f"{history_picture(name, [Distance.of(b, c) for b, c in drawn.items()])}"
+        )
+    return f"<h2>Columns that drifted</h2>{''.join(parts)}" if parts else ""
+
+
+def _told(column: Json) -> str:
+    effect = column.get("effect")
+    moves = f"; predictions' mean {effect['mean']:+.4f}, each by {effect['each']:.4f}" if effect else ""
+    return f"{column['detail']}{moves}"
 
 
 def _decisions(batches: Sequence[str], measured: dict[str, Json], decisions: dict[str, Decision]) -> str:

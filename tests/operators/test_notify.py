@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from airflow_mlops_provider.contracts.monitor import BatchDrift, DriftResult
+from airflow_mlops_provider.contracts.monitor import BatchDrift, ColumnDrift, DriftResult, PredictionEffect, Shares
 from airflow_mlops_provider.contracts.protocol import Outcome
 from airflow_mlops_provider.contracts.validate import DatasetVerdict, ValidateResult
 
@@ -79,13 +79,48 @@ with DAG("watch", schedule=None) as dag:
 """
 
 
+def drifted(name, *, effect=None, shares=None):
+    figures = {"psi": 0.3, "jensen_shannon": 0.21, "null_rate": 0.0, "reference_null_rate": 0.0}
+    detail = "Jensen-Shannon 0.210 over 0.100"
+    return ColumnDrift(column=name, **figures, drifted=True, detail=detail, effect=effect, shares=shares)
+
+
 @pytest.mark.parametrize(
-    ("on", "expected"), [("None", ["drift watch: batch None: carrier drifted"]), ("('refused',)", [])]
+    ("on", "expected"),
+    [
+        (
+            "None",
+            (
+                "drift watch: batch b2: temp drifted: Jensen-Shannon 0.210 over 0.100, predictions' mean -0.0310, each "
+                "by 0.0520; carrier drifted: Jensen-Shannon 0.210 over 0.100; last decision b1: none: calm"
+            ),
+        ),
+        ("('refused',)", None),
+    ],
 )
-def test_only_chosen_events_are_told(run_dag, runner, told, on, expected):
+def test_an_incident_is_told_with_columns_effects_link_plot_and_decision(run_dag, runner, told, on, expected):
     lines, path = told
-    batch = BatchDrift(batch=None, rows=5, columns=(), drifted=("carrier", "temp"), paged=("carrier",))
-    runner.answers["drift"] = DriftResult(batches=(batch,))
-    run = run_dag(NOTIFIER + DRIFT.format(path=json.dumps(str(path)), on=on))
+    shares = Shares(places=("AA", "null"), reference=(0.7, 0.3), current=(0.2, 0.8))
+    columns = (
+        drifted("carrier", shares=shares),
+        drifted("temp", effect=PredictionEffect(mean=-0.031, each=0.052, rows=2000)),
+        drifted("wind"),
+    )
+    names = {"drifted": ("carrier", "temp", "wind"), "paged": ("carrier", "temp", "wind")}
+    batch = BatchDrift(
+        batch="b2", rows=5, columns=columns, **names, began=("carrier", "temp"), decision="b1: none: calm"
+    )
+    going_on = batch.model_copy(update={"batch": "b3", "began": ()})
+    runner.answers["drift"] = DriftResult(batches=(batch, going_on))
+    text = ", text='{{ mlops.event }} {{ dag.dag_id }}: {{ mlops.message }}|{{ mlops.link }}|{{ mlops.plot }}'"
+    run = run_dag(NOTIFIER + DRIFT.format(path=json.dumps(str(path)) + text, on=on))
     assert run.state == "success"
-    assert lines() == expected
+    if expected is None:
+        assert lines() == []
+        return
+    (line,) = lines()
+    message, link, plot = line.split("|")
+    assert message == expected
+    assert link.endswith("/drift/-1/monitoring")
+    assert "/mlops/watch/" in link
+    assert "<title>AA: 70.00% before, 20.00% now</title>" in plot

@@ -9,9 +9,17 @@ import pytest
 
 from airflow_mlops_provider.contracts.decide import Decision
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
-from airflow_mlops_provider.contracts.monitor import BatchDrift, BatchPerformance, ColumnDrift
+from airflow_mlops_provider.contracts.monitor import (
+    BatchDrift,
+    BatchPerformance,
+    ColumnDrift,
+    PredictionEffect,
+    Shares,
+)
 from airflow_mlops_provider.steps.history import DecisionLedger, Monitoring
 from airflow_mlops_provider.steps.monitoring_page import monitoring_page
+
+EFFECT = PredictionEffect(mean=0.031, each=0.052, rows=2000)
 
 
 class History:
@@ -32,9 +40,9 @@ class History:
         line = BatchPerformance(batch="", version="1", rows=10, labelled=9, metrics=metrics, **more)
         self.add("estimate" if line.estimated else "performance", month, line)
 
-    def drift(self, month, distance, *, drifted, named=False):
+    def drift(self, month, distance, *, drifted, named=False, **more):
         column = {"column": "price", "psi": 0.1, "null_rate": 0.0, "reference_null_rate": 0.0, "level": 0.2}
-        columns = (ColumnDrift(**column, jensen_shannon=distance, drifted=drifted, named=named),)
+        columns = (ColumnDrift(**column, jensen_shannon=distance, drifted=drifted, named=named, **more),)
         self.add("drift", month, BatchDrift(batch="", rows=10, columns=columns, drifted=(), paged=()))
 
     def decide(self, month, decision, reason):
@@ -82,6 +90,22 @@ def test_a_column_over_its_level_stands_out(lake, history):
     assert '<td class="" title="level 0.200">0.050</td>' in page
     assert '<td class="drifted" title="level 0.200">0.230</td>' in page
     assert '<td class="named" title="level 0.200">0.310</td>' in page
+
+
+def test_a_column_that_drifted_has_its_newest_window_and_its_distances_drawn(lake, history):
+    then, now = Shares(places=("to <1", "null"), reference=(0.9, 0.1), current=(0.4, 0.6)), None
+    history.drift(1, 0.05, drifted=False, shares=now)
+    history.drift(2, 0.23, drifted=True, shares=then, detail="nulls 10 %", effect=EFFECT)
+    history.drift(3, 0.07, drifted=False, shares=now, page_level=0.31)
+    page = monitoring_page(lake, "p")
+    assert "<h3>price, 2013-02</h3><p>nulls 10 %; predictions' mean +0.0310, each by 0.0520</p>" in page.replace(
+        "&#x27;", "'"
+    )
+    assert "<title>to &lt;1: 90.00% before, 40.00% now</title>" in page
+    assert "<title>2013-02: 0.230, level 0.200</title>" in page
+    assert "<title>2013-03: 0.070, level 0.200, of all together 0.310</title>" in page
+    for part in page.split("<svg")[1:]:
+        ET.fromstring(f"<svg{part.partition('</svg>')[0]}</svg>")
 
 
 def test_a_decision_is_shown_with_its_reason_as_text(lake, history):

@@ -14,10 +14,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from airflow_mlops_provider.contracts.base import DatasetRef
+from airflow_mlops_provider.contracts.decide import Decision
 from airflow_mlops_provider.contracts.promote import PromoteSpec
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.batches import BatchLedger
+from airflow_mlops_provider.steps.history import DecisionLedger
 from airflow_mlops_provider.steps.promote import promote
 from tests.steps.flow import ZONE, batch, rows
 
@@ -77,6 +79,19 @@ def test_where_the_model_cannot_be_loaded_its_distances_stand(watched, monkeypat
     (found,) = watched.drift(timezone=ZONE.key).batches
     assert "size" in found.drifted
     assert any("the model needs lightgbm" in message.text for message in said)
+
+
+def test_an_incident_begins_once_and_again_after_it_ended(watched):
+    begun = []
+    for month, shift in ((3, 0.0), (4, 2.0), (5, 2.0), (6, 0.0), (7, 2.0)):
+        shifted(watched, month, shift)
+        (found,) = watched.drift(page=("size",), timezone=ZONE.key).batches
+        begun.append(found.began)
+        if month == 3:
+            made = Decision(id="p__3", batch="2013-03-01", at=batch(3).end, decision="none", reason="calm")
+            DecisionLedger(watched.lake, "p").add(made)
+    assert begun == [(), ("size",), (), (), ("size",)]
+    assert found.decision == "2013-03-01: none: calm"
 
 
 @pytest.mark.parametrize(
