@@ -35,7 +35,7 @@ unit: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/python -m pytest $(SPREAD) $(ARGS)
 
 chaos: $(TEST_ENV)/ready
-	$(TEST_ENV)/bin/python -m tests.chaos --n $(N)
+	$(TEST_ENV)/bin/python -m tests.chaos --n $(N) $(if $(ONLY),--only $(ONLY))
 
 bench: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY))

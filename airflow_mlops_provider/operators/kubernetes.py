@@ -219,6 +219,7 @@ class KubernetesStepOperator(LastingPod):
                 gpu_classes=known_classes(self.gpu_classes),
                 secret=secret,
                 code=self._changes.get("code"),
+                unpaid=self._changes.get("unpaid", ()),
             )
         except InputError as exc:
             raise AirflowFailException(str(exc)) from exc

@@ -24,10 +24,10 @@ class DriftOperator(StepOperator):
     :param model: registered name (templated)
     :param alias: used where the model has no ledger (templated)
     :param dataset: lake table that was scored (templated)
-    :param event_timestamp: column whose days (or `blocks`) are the unit of chance (templated)
+    :param event_timestamp: column whose days are the unit of chance (templated)
     :param feature_service: features that are joined, point in time (templated)
     :param columns: default: all that both sides have (templated)
-    :param blocks: `day`, `hour` or `week` (templated)
+    :param blocks: `day` (templated)
     :param false_alarms: share of windows of the reference itself that may cross a column's level
     :param false_pages: share of such windows in which any of the paged columns together may be told
     :param page: columns whose drift is told, `*` for all; the rest is reported (templated)

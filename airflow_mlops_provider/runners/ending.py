@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from airflow_mlops_provider.contracts.protocol import Outcome, ProtocolError, decode
@@ -43,7 +44,10 @@ _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNever
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a pod ended, on which node. `outcome` is what the step said itself; `path` where in the lake it said so."""
+    """How a pod ended, on which node. `outcome` is what the step said itself; `path` where in the lake it said so.
+
+    `usage` is what its main measured and told; `seconds` how long Kubernetes says that its container ran.
+    """
 
     cause: Cause
     detail: str = ""
@@ -52,6 +56,7 @@ class End:
     path: str | None = None
     node: str | None = None
     usage: Usage | None = None
+    seconds: float | None = None
 
 
 def end_of(pod: Mapping[str, Any], container: str = CONTAINER) -> End:
@@ -67,7 +72,8 @@ def end_of(pod: Mapping[str, Any], container: str = CONTAINER) -> End:
     if cause == "running" and (pod.get("metadata") or {}).get("deletionTimestamp"):
         cause, detail = "node_lost", "somebody deleted the pod, and its node does not answer"
     node = (pod.get("spec") or {}).get("nodeName")
-    return End(cause, detail, ended.get("exitCode"), outcome, path, node, Usage.told(ended.get("message") or ""))
+    usage = Usage.told(ended.get("message") or "")
+    return End(cause, detail, ended.get("exitCode"), outcome, path, node, usage, _seconds(pod, found))
 
 
 def _cause(status: Mapping[str, Any], container: Mapping[str, Any], ended: Mapping[str, Any]) -> tuple[Cause, str]:
@@ -86,6 +92,23 @@ def _cause(status: Mapping[str, Any], container: Mapping[str, Any], ended: Mappi
     if ended:
         return "exited", str(ended.get("reason") or "")
     return "running", _waits(status, waiting)
+
+
+def _seconds(pod: Mapping[str, Any], container: Mapping[str, Any]) -> float | None:
+    """Return how long the container ran; of one whose node is silent, until the cluster gave it up."""
+    state = container.get("state") or {}
+    ended, status = state.get("terminated") or {}, pod.get("status") or {}
+    given_up = [
+        c.get("lastTransitionTime") for c in status.get("conditions") or () if c.get("type") == "DisruptionTarget"
+    ]
+    ends = [ended.get("finishedAt"), *given_up, (pod.get("metadata") or {}).get("deletionTimestamp")]
+    start = (ended or state.get("running") or {}).get("startedAt")
+    end = next(filter(None, ends), None)
+    return (_time(end) - _time(start)).total_seconds() if start and end else None
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _waits(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> str:

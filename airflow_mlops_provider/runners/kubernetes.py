@@ -11,6 +11,7 @@ from typing import Any
 from airflow_mlops_provider.contracts.pod import GpuClass, Pod, Volume
 from airflow_mlops_provider.contracts.protocol import Request
 from airflow_mlops_provider.exceptions import ConfigError
+from airflow_mlops_provider.runners.usage import price_of
 
 __all__ = ["CHANGES", "CONNECTIONS", "CONTAINER", "avoiding", "label", "manifest"]
 
@@ -32,15 +33,19 @@ def manifest(
     gpu_classes: Mapping[str, GpuClass] | None = None,
     secret: str | None = None,
     code: Mapping[str, str] | None = None,
+    unpaid: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the pod that answers `request`; it meets Kubernetes' restricted Pod Security Standard.
 
     The request travels in the environment without its connections; these are in the Secret named `secret`,
-    which is mounted as a file. `code` says where in the lake the bundle's zip is. Raises ConfigError for a GPU
-    class that nobody defined.
+    which is mounted as a file. `code` says where in the lake the bundle's zip is, `unpaid` what pods before this
+    one used and could not record. Raises ConfigError for a GPU class that nobody defined.
     """
     gpu = _gpu_class(pod, gpu_classes or {})
     volumes = _volumes(pod, secret)
+    price = price_of(pod, gpu_classes or {})
+    given = {"MLOPS_CODE": code, "MLOPS_PRICE": price, "MLOPS_UNPAID": unpaid}
+    told = {name: json.dumps(value) for name, value in given.items() if value}
     spec = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": pod.grace,
@@ -56,7 +61,7 @@ def manifest(
             "fsGroup": _USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(pod, gpu, request, name, {path: volume for path, volume, _ in volumes}, code)],
+        "containers": [_container(pod, gpu, request, name, {path: volume for path, volume, _ in volumes}, told)],
         "volumes": [source for _, _, source in volumes],
     }
     metadata = {
@@ -94,17 +99,13 @@ def _container(
     request: Request,
     name: str,
     mounts: Mapping[str, dict[str, Any]],
-    code: Mapping[str, str] | None,
+    told: Mapping[str, str],
 ) -> dict[str, Any]:
     bare = Request(request.step, request.spec, request.run_key, trace_parent=request.trace_parent)
     environment = {"MLOPS_REQUEST": bare.encode(), "MLOPS_POD": name, "HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108  # a volume of the pod's own
     if f"{_RUN}/secret" in mounts:
         environment["MLOPS_CONNECTIONS"] = f"{_RUN}/secret/{CONNECTIONS}"
-    if code is not None:
-        environment["MLOPS_CODE"] = json.dumps(dict(code))
-    if gpu is not None:
-        price = {"class": pod.gpu, "devices": pod.gpus * pod.workers, "price": gpu.price}
-        environment["MLOPS_PRICE"] = json.dumps(price)
+    environment |= told
     return _said(
         {
             "name": CONTAINER,

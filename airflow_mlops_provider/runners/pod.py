@@ -1,7 +1,8 @@
 """Main of a pod: `python -m airflow_mlops_provider.runners.pod`. The request is in the environment.
 
-MLOPS_REQUEST is the request, MLOPS_POD the pod's name; MLOPS_CONNECTIONS a file, MLOPS_CODE where the bundle's zip is
-and MLOPS_PRICE what the pod's devices cost, where there are such.
+MLOPS_REQUEST is the request, MLOPS_POD the name of the pod. Where there are such, MLOPS_CONNECTIONS is a file,
+MLOPS_CODE says where the zip of the bundle is, MLOPS_PRICE what the devices cost, MLOPS_UNPAID what pods before this
+one used and did not tell.
 
 The outcome goes to the lake first, then into the termination message: whoever finds the pod reads it there, and
 whoever finds no pod any more reads the lake. Of several workers (RANK of WORLD_SIZE) the first one does so; another
@@ -14,7 +15,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -49,7 +50,9 @@ def main(environment: Mapping[str, str], termination_log: str = _TERMINATION_LOG
     usage = meter.read()
     if rank == 0:
         path = _kept(request, outcome, environment["MLOPS_POD"])
-        _charge(request, outcome, usage, environment.get("MLOPS_PRICE"))
+        price, unpaid = (json.loads(environment.get(name, "null")) for name in ("MLOPS_PRICE", "MLOPS_UNPAID"))
+        before = [(Usage(pod["seconds"], 0), pod["gpu"]) for pod in unpaid or ()]
+        _charge(request, outcome, [*before, (usage, price)])
         message = _message(outcome, path, usage)
     elif outcome.status == "failed":
         message = _message(outcome, _kept(request, outcome, worker_name(environment["MLOPS_POD"], rank)), usage)
@@ -114,8 +117,10 @@ def _kept(request: Request, outcome: Outcome, pod: str) -> str | None:
     return path
 
 
-def _charge(request: Request, outcome: Outcome, usage: Usage, gpu: str | None) -> None:
-    """Add what a training used to its MLflow run, also where it was stopped; where that fails, the log says so."""
+def _charge(request: Request, outcome: Outcome, pods: Iterable[tuple[Usage, Any]]) -> None:
+    """Add what the pods of a training used to its MLflow run, also where it was stopped; where that fails, the log
+    says so.
+    """
     if request.step != "train":
         return
     from airflow_mlops_provider.steps.context import StepContext
@@ -126,8 +131,8 @@ def _charge(request: Request, outcome: Outcome, usage: Usage, gpu: str | None) -
         model = request.spec["model"]
         experiment = request.spec.get("experiment") or model
         run_id = (outcome.result or {}).get("run_id") or unfinished_run(context, experiment)
-        if run_id:
-            record_cost(context, run_id, model=model, gpu=json.loads(gpu or "null"), **usage.as_json())
+        for usage, gpu in pods if run_id else ():
+            record_cost(context, str(run_id), model=model, gpu=gpu, **usage.as_json())
     except Exception as exc:  # noqa: BLE001  # a training's end does not hang on its bill
         text = redacted(f"{type(exc).__name__}: {exc}", request.connections)
         print(f"what the run used could not be recorded: {text}", file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from airflow_mlops_provider.contracts.pod import GpuClass, Pod
 from airflow_mlops_provider.contracts.protocol import Outcome
 from airflow_mlops_provider.runners.ending import INTERRUPTED, End
+from airflow_mlops_provider.runners.usage import price_of
 
 __all__ = ["Next", "next_of", "with_changes"]
 
@@ -36,21 +37,34 @@ def next_of(end: End, pod: Pod, changes: Mapping[str, Any], classes: Mapping[str
 
     An outcome that is no failure counts whatever became of the pod. A pod that the cluster took away is replaced
     `pod.interruptions` times, the last time on its GPU class's `on_demand` class if it has one; one that lost its
-    device, on another node. Out of memory is answered once with `memory_ceiling`.
+    device, on another node. Out of memory is answered once with `memory_ceiling`. What a pod used and could not tell
+    is recorded by the next one.
     """
     said = end.outcome
     if said is not None and (said.status != "failed" or end.cause == "exited"):
         return Next("outcome", outcome=said)
+    made = _with_its_price(end, pod, changes, classes)
     if end.cause in INTERRUPTED:
-        return _replaced(end, pod, changes, classes)
+        return _replaced(end, pod, made, classes)
     if end.cause == "out_of_memory":
-        return _with_more_memory(pod, changes)
+        return _with_more_memory(pod, made)
     return _failed(end, pod)
 
 
 def with_changes(pod: Pod, changes: Mapping[str, Any]) -> Pod:
     """Return the pod as an earlier end wants it: with more memory, or on another GPU class."""
     return pod.model_copy(update={key: changes[key] for key in ("memory", "gpu") if key in changes})
+
+
+def _with_its_price(end: End, pod: Pod, changes: Mapping[str, Any], classes: Mapping[str, GpuClass]) -> dict[str, Any]:
+    """Return the changes with what this pod leaves to be recorded; one that told its usage recorded all before it."""
+    others = {key: value for key, value in changes.items() if key != "unpaid"}
+    if end.usage is not None:
+        return others
+    unpaid = [*changes.get("unpaid", ())]
+    if end.seconds:
+        unpaid.append({"seconds": end.seconds, "gpu": price_of(with_changes(pod, changes), classes)})
+    return {**others, "unpaid": unpaid} if unpaid else others
 
 
 def _replaced(end: End, pod: Pod, changes: Mapping[str, Any], classes: Mapping[str, GpuClass]) -> Next:

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_mlops_provider.contracts.pod import GpuClass, Pod
 
-__all__ = ["Meter", "Usage", "bytes_of", "cost_of", "lines_of"]
+__all__ = ["Meter", "Usage", "bytes_of", "cost_of", "lines_of", "price_of"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 _PERIOD_S = 1.0
@@ -120,6 +120,12 @@ def cost_of(usage: Usage, pod: Pod, classes: Mapping[str, GpuClass]) -> float | 
     """Return the price of a device for an hour, times devices, times hours; None where the class has no price."""
     found = classes.get(pod.gpu) if pod.gpu else None
     return None if found is None or found.price is None else found.price * pod.gpus * pod.workers * usage.seconds / 3600
+
+
+def price_of(pod: Pod, classes: Mapping[str, GpuClass]) -> dict[str, Any] | None:
+    """Return class, number and price of a pod's devices, of one for an hour or None; None where it has no device."""
+    found = classes.get(pod.gpu) if pod.gpu else None
+    return None if found is None else {"class": pod.gpu, "devices": pod.gpus * pod.workers, "price": found.price}
 
 
 def lines_of(usage: Usage | None, pod: Pod, classes: Mapping[str, GpuClass]) -> Iterator[str]:

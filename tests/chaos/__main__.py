@@ -13,14 +13,14 @@ from pathlib import Path
 
 __all__ = ["SCENARIOS", "main"]
 
-# Pods last: they bring Airflow into this process.
-SCENARIOS = ("writers", "audits", "promotions", "decisions", "pods")
+# Pods and daemons last: they bring Airflow into this process.
+SCENARIOS = ("writers", "audits", "promotions", "decisions", "pods", "daemons")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--n", type=int, default=3, help="how often each scenario runs")
-    parser.add_argument("--only", choices=SCENARIOS, help="one scenario")
+    parser.add_argument("--only", choices=SCENARIOS, nargs="+", help="these scenarios")
     parser.add_argument("--seed", type=int, default=None, help="of the moments at which processes are killed")
     given = parser.parse_args()
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
@@ -30,7 +30,7 @@ def main() -> int:
     draw = random.Random(seed)
     print(f"N = {given.n}, seed {seed}", flush=True)
     results = []
-    for name in [given.only] if given.only else SCENARIOS:
+    for name in given.only or SCENARIOS:
         scenario = importlib.import_module(f"tests.chaos.{name}")
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as home:

@@ -23,7 +23,7 @@ SETTINGS = {
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 3,
 }
 DAGS = ["after-data", "careful-train", "foreign", "gate-train", "hasty-train", "steady-data"]
-DAGS += [f"shop-{section}" for section in ("data", "score", "monitor", "train")]
+DAGS += [f"{pipeline}-{section}" for pipeline in ("shop", "often") for section in ("data", "score", "monitor", "train")]
 PATIENCE_S = 900
 
 

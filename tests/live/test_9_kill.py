@@ -1,7 +1,10 @@
 """A scheduler that dies: what it ran ends rightly once another one is there, and nothing is doubled."""
 
+import random
+
 import pytest
 
+from tests.chaos.daemons import trials
 from tests.live.data import PER_DAY, batch
 
 
@@ -17,3 +20,10 @@ def test_a_killed_schedulers_run_ends_once(live, scheduler, number, tasks):
     assert live.lake.read("slow")["_batch"].to_pylist().count(batch(number)) == 31 * PER_DAY
     if tasks:
         assert live.tasks("steady-data", run_id)["ingest"]["try_number"] == 2
+
+
+def test_each_decision_is_one_training_whatever_is_killed(live, scheduler, triggerer):
+    """`make chaos` does it as often as you like; the moments are drawn anew, the seed is in the failure."""
+    seed = random.randrange(2**32)
+    found = trials(live, scheduler, triggerer, 3, random.Random(seed))
+    assert (found.checks, found.violations) == (12, []), f"seed {seed}"

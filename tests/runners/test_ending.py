@@ -10,6 +10,7 @@ from airflow_mlops_provider.contracts.pod import GpuClass, Pod
 from airflow_mlops_provider.contracts.protocol import Outcome
 from airflow_mlops_provider.runners.ending import End, end_of
 from airflow_mlops_provider.runners.pod_retry import next_of, with_changes
+from airflow_mlops_provider.runners.usage import Usage
 
 POD = Pod(image="acme/train:1", memory="4Gi", memory_ceiling="8Gi", interruptions=2)
 DONE = Outcome("succeeded", result={"rows": 1})
@@ -67,6 +68,52 @@ def test_a_full_device_is_told_with_advice():
 def test_a_deleted_pod_that_never_ends_was_lost():
     pod = {"metadata": {"deletionTimestamp": "2025-01-01T00:00:00Z"}, "status": {"phase": "Running"}}
     assert end_of(pod).cause == "node_lost"
+
+
+STARTED = "2025-01-01T00:00:00Z"
+
+
+def ran(**state):
+    return {"containerStatuses": [{"name": "base", "state": state}]}
+
+
+@pytest.mark.parametrize(
+    ("pod", "seconds"),
+    [
+        ({"status": ran(terminated={"startedAt": STARTED, "finishedAt": "2025-01-01T00:01:30Z"})}, 90),
+        (
+            {"status": ran(running={"startedAt": STARTED}), "metadata": {"deletionTimestamp": "2025-01-01T00:02:00Z"}},
+            120,
+        ),
+        (
+            {
+                "status": {
+                    **ran(running={"startedAt": STARTED}),
+                    "conditions": [{"type": "DisruptionTarget", "lastTransitionTime": "2025-01-01T00:05:00Z"}],
+                }
+            },
+            300,
+        ),
+        ({"status": ran(running={"startedAt": STARTED})}, None),
+        ({"status": {"phase": "Pending"}, "metadata": {"deletionTimestamp": STARTED}}, None),
+    ],
+    ids=["ended", "deleted", "lost", "runs", "never ran"],
+)
+def test_how_long_it_ran_is_what_the_cluster_says(pod, seconds):
+    assert end_of(pod).seconds == seconds
+
+
+def test_what_a_lost_pod_used_is_recorded_by_the_next_that_can():
+    pod = POD.model_copy(update={"gpu": "spot", "gpus": 2})
+    classes = {"spot": GpuClass(price=0.5, on_demand="dear"), "dear": GpuClass(price=3.0)}
+    first = following(End("node_lost", seconds=60), {}, pod, classes)
+    spot = {"class": "spot", "devices": 2, "price": 0.5}
+    assert first.changes["unpaid"] == [{"seconds": 60, "gpu": spot}]
+    second = following(End("out_of_memory", seconds=30), {**first.changes, "gpu": "dear"}, pod, classes)
+    dear = {"class": "dear", "devices": 2, "price": 3.0}
+    assert second.changes["unpaid"] == [{"seconds": 60, "gpu": spot}, {"seconds": 30, "gpu": dear}]
+    told = following(End("preempted", seconds=9, usage=Usage(8.0, 1)), second.changes, pod, classes)
+    assert "unpaid" not in told.changes
 
 
 def test_a_pod_that_waits_says_for_what():

@@ -96,10 +96,10 @@ def slow(data, parameters):
 """
 
 
-def pod(world, root, function, **connections):
+def pod(world, root, function, unpaid=()):
     """Start the pod's main with a training; returns the process."""
     (root / "trainer.py").write_text(TRAINER)
-    (root / "connections.json").write_text(json.dumps({**world.context.connections, **connections}))
+    (root / "connections.json").write_text(json.dumps(world.context.connections))
     spec = TrainSpec(
         **world.common,
         bundle=str(root),
@@ -115,6 +115,7 @@ def pod(world, root, function, **connections):
         "MLOPS_REQUEST": request.encode(),
         "MLOPS_CONNECTIONS": str(root / "connections.json"),
         "MLOPS_PRICE": json.dumps(A100),
+        "MLOPS_UNPAID": json.dumps(unpaid),
     }
     command = [sys.executable, "-c", MAIN, str(root / "termination-log")]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -130,14 +131,17 @@ def test_a_training_pod_writes_what_it_used_also_when_it_is_stopped(world, tmp_p
         process.communicate(timeout=60)
     (stopped,) = costs(world.context, "m")
     assert stopped["gpu_seconds"] == pytest.approx(2 * stopped["seconds"])
-    with pod(world, tmp_path, "quick") as process:
+    lost = {"seconds": 1000.0, "gpu": {"class": "spot", "devices": 1, "price": 7.2}}
+    with pod(world, tmp_path, "quick", unpaid=[lost]) as process:
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     told = json.loads((tmp_path / "termination-log").read_text())
     rows = costs(world.context, "m")
     assert told["outcome"]["result"]["run_id"] in {row["run_id"] for row in rows}
-    assert sum(row["seconds"] for row in rows) == pytest.approx(stopped["seconds"] + told["usage"]["seconds"])
-    assert sum(row["cost"] for row in rows) == pytest.approx(3.0 / 3600 * sum(row["gpu_seconds"] for row in rows))
+    assert sum(row["seconds"] for row in rows) == pytest.approx(stopped["seconds"] + told["usage"]["seconds"] + 1000)
+    own = sum(row["gpu_seconds"] for row in rows) - 1000
+    assert sum(row["cost"] for row in rows) == pytest.approx(2.0 + 3.0 / 3600 * own)
+    assert {row["gpu"] for row in rows} == {"2 a100"}
 
 
 def test_a_bill_that_cannot_be_written_changes_nothing(world, capsys):
@@ -147,7 +151,7 @@ def test_a_bill_that_cannot_be_written_changes_nothing(world, capsys):
 
     connection = {"mlflow_default": {"host": "sqlite:////nowhere/at/all.db", "password": "s3cret-word"}}
     request = Request("train", {"model": "m"}, "k", connections=connection)
-    _charge(request, Outcome("succeeded", result={"run_id": "r"}), Usage(1, 1), None)
+    _charge(request, Outcome("succeeded", result={"run_id": "r"}), [(Usage(1, 1), None)])
     said = capsys.readouterr().err
     assert "what the run used could not be recorded" in said
     assert "s3cret-word" not in said
