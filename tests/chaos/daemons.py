@@ -39,7 +39,7 @@ def run(n: int, home: Path, draw: random.Random) -> Found:
 
 
 def trials(live: LiveAirflow, scheduler: Daemon, triggerer: Daemon, n: int, draw: random.Random) -> Found:
-    """Give `n` batches to the pipeline, each while one of them is killed; every batch is decided and trained on once."""
+    """Give `n` batches to the pipeline, each while one of them is killed; each is decided and trained on once."""
     found = Found("scheduler, triggerer, workers killed while batches are decided and trained on", n)
     kills = [_killed(scheduler), _killed(triggerer), lambda: _kill_workers(scheduler)]
     for number in range(n):
