@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.triggers.pod import ContainerState, KubernetesPodTrigger
@@ -15,6 +15,7 @@ from airflow.triggers.base import TriggerEvent
 from kubernetes_asyncio import client
 
 from airflow_mlops_provider.runners.pod_job import JOB
+from airflow_mlops_provider.triggers.pod_hook import PodHook
 
 __all__ = ["StepPodTrigger", "abandoned"]
 
@@ -33,30 +34,51 @@ class StepPodTrigger(KubernetesPodTrigger):  # type: ignore[misc]  # untyped the
     pod of a job is deleted with its job.
     """
 
+    poll_interval: float
+    # So long `_get_pod` waits for news; not at all until the pod has started.
+    _pace_s = 0.0
+
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and arguments."""
         return f"{__name__}.StepPodTrigger", super().serialize()[1]
 
     @cached_property
-    def hook(self) -> Any:
-        """KubernetesPodTrigger's hook, which deletes the pod's job where it is of one."""
-        hook = super().hook
-        if job := self.trigger_kwargs.get(JOB):
-            hook.delete_pod = partial(_delete_job, hook, job)
-        return hook
+    def hook(self) -> PodHook:
+        """KubernetesPodTrigger's hook, of a watch that all the triggers share."""
+        return PodHook(
+            self.trigger_kwargs.get(JOB),
+            conn_id=self.kubernetes_conn_id,
+            in_cluster=self.in_cluster,
+            config_dict=self.config_dict,
+            cluster_context=self.cluster_context,
+            connection_extras=self.connection_extras,
+        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the event of the pod's end."""
         started = time.monotonic()
-        async for event in super().run():
-            # Who stops the task while its event waits still wants the pod deleted.
-            self._fired_event = False
-            await asyncio.sleep(max(0.0, _EARLIEST_S - (time.monotonic() - started)))
-            self._fired_event = True
-            yield event
+        event = await self._end()
+        await asyncio.sleep(max(0.0, _EARLIEST_S - (time.monotonic() - started)))
+        self._fired_event = True
+        yield event
+
+    async def _end(self) -> TriggerEvent:
+        async with self.hook.listening(self.pod_name, self.pod_namespace):
+            async for event in super().run():
+                # Who stops the task while its event waits still wants the pod deleted.
+                self._fired_event = False
+                ended: TriggerEvent = event
+        return ended
+
+    async def _wait_for_container_completion(self) -> TriggerEvent:
+        """Wait as KubernetesPodTrigger does, but let the sleep between two looks end with the first news."""
+        self._pace_s, self.poll_interval = float(self.poll_interval), 0.0
+        ended: TriggerEvent = await super()._wait_for_container_completion()
+        return ended
 
     async def _get_pod(self) -> Any:
         try:
+            await self.hook.news(self._pace_s)
             return await super()._get_pod()
         except client.ApiException as exc:
             if exc.status != _GONE or JOB not in self.trigger_kwargs:
@@ -67,16 +89,6 @@ class StepPodTrigger(KubernetesPodTrigger):  # type: ignore[misc]  # untyped the
     def define_pod_container_state(self, pod: Any) -> ContainerState:
         """Return the state as KubernetesPodTrigger sees it; failed for a pod that nobody will ever end."""
         return ContainerState.FAILED if abandoned(pod) else super().define_pod_container_state(pod)
-
-
-async def _delete_job(hook: Any, job: str, *, namespace: str, **_: Any) -> None:  # called as its `delete_pod`
-    """Delete the job with all that it owns; one that is gone already is as good."""
-    async with hook.get_conn() as connection:
-        try:
-            await client.BatchV1Api(connection).delete_namespaced_job(job, namespace, propagation_policy="Background")
-        except client.ApiException as exc:
-            if exc.status != _GONE:
-                raise
 
 
 def abandoned(pod: Any) -> bool:  # of either client

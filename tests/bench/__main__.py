@@ -8,7 +8,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import checks, drift, imports, mlflow_log, overhead, parse, pods, stages, triggers
+from tests.bench import checks, drift, imports, mlflow_log, overhead, parse, pods, stages, triggers, waiting_pods
 from tests.bench.measure import ROOT, SETTINGS
 from tests.bench.row import Row, as_table, write
 
@@ -21,6 +21,7 @@ BENCHES = {
     "step_overhead": overhead.rows,
     "pods": pods.rows,
     "triggers": triggers.rows,
+    "waiting_pods": waiting_pods.rows,
     "mlflow_log": mlflow_log.rows,
     **{name: stages.of(name) for name in stages.STAGES},
     "drift_profile": drift.rows,

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["main"]
+__all__ = ["main", "ours"]
 
 # A pod's program that costs nothing: whatever is measured around it is the operator's.
 _PROGRAM = """#!{python} -S
@@ -42,7 +42,7 @@ def _measured(home: Path, n: int) -> dict[str, dict[str, list[float]]]:
     program.parent.mkdir()
     program.write_text(_PROGRAM.format(python=sys.executable, told=json.dumps({"path": None, "outcome": _OUTCOME})))
     program.chmod(0o755)
-    sides = {"ours": _ours, "floor": _floor}
+    sides = {"ours": ours, "floor": _floor}
     found: dict[str, dict[str, list[float]]] = {part: {side: [] for side in sides} for part in ("step", "end")}
     with Cluster({"steps": Image(path=(str(program.parent),))}, claims={"home": home}) as cluster:
         os.environ["AIRFLOW_CONN_KUBERNETES_DEFAULT"] = cluster.airflow_connection()
@@ -57,7 +57,8 @@ def _measured(home: Path, n: int) -> dict[str, dict[str, list[float]]]:
     return {part: {side: times[1:] for side, times in of.items()} for part, of in found.items()}
 
 
-def _ours(home: Path, name: str, *, deferrable: bool) -> Any:
+def ours(home: Path, name: str, *, deferrable: bool) -> Any:
+    """Return a task of KubernetesStepOperator."""
     from tests.pod_driver import BATCH, PodTask
 
     spec = {"lake": f"{home}/lake", "batch": BATCH, "datasets": {"rows": {"files": "rows.csv"}}}
@@ -72,9 +73,9 @@ def _floor(home: Path, name: str, *, deferrable: bool) -> Any:
 
     from tests.pod_driver import PodTask
 
-    ours = _ours(home, name, deferrable=deferrable)
-    operator = ours.operator()
-    pod = operator.build_pod_request_obj(ours.context(operator))
+    task = ours(home, name, deferrable=deferrable)
+    operator = task.operator()
+    pod = operator.build_pod_request_obj(task.context(operator))
     pod.metadata.name = None
     return PodTask(name, {"full_pod_spec": pod, "deferrable": deferrable} | _PACE, kind=KubernetesPodOperator)
 

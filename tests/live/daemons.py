@@ -15,7 +15,8 @@ class Daemon:
         self.live, self.name, self.started = live, name, []
         (standalone,) = [process for process in live.services.processes if "standalone" in process.args]
         self.command = [standalone.args[0], name]
-        (self.process,) = [child for child in psutil.Process(standalone.pid).children() if name in child.cmdline()]
+        children = filter(lives, psutil.Process(standalone.pid).children())
+        (self.process,) = [child for child in children if name in child.cmdline()]
 
     def kill(self, *, tasks):
         doomed = [self.process, *(self.process.children(recursive=True) if tasks else ())]

@@ -213,6 +213,10 @@ class Cluster:
         """Answer 429 to the next `times` requests whose path has the pattern `path` in it."""
         self._call(self._server.faults.throttle, times, retry_after_s, path)
 
+    def forbid(self, verb: str, path: str = "") -> None:
+        """Answer 403 to this verb (`get`, `list`, `watch` …) where the pattern `path` is in the path, from now on."""
+        self._server.faults.forbid(verb, path)
+
     def slow_watch(self, delay_s: float) -> None:
         """Tell each watch each change that much later."""
         self._server.faults.watch_delay_s = delay_s

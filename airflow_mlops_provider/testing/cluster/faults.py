@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from airflow_mlops_provider.testing.cluster.objects import Json
 from airflow_mlops_provider.testing.cluster.selectors import label_selector
-from airflow_mlops_provider.testing.cluster.status import ApiError, too_many, unavailable
+from airflow_mlops_provider.testing.cluster.status import ApiError, forbidden, too_many, unavailable
 
 __all__ = ["ApiFaults", "Evict", "Fault", "ImagePull", "NodeLost", "PodScript", "Preempt", "Unschedulable"]
 
@@ -96,18 +96,25 @@ class ApiFaults:
     def __init__(self) -> None:
         self.watch_delay_s = 0.0
         self._throttles: list[_Throttle] = []
+        self._forbidden: dict[str, re.Pattern[str]] = {}
         self._away_until = 0.0
 
     def throttle(self, times: int, retry_after_s: int, path: str) -> None:
         """Answer 429 to the next `times` requests whose path the pattern is found in."""
         self._throttles.append(_Throttle(times, retry_after_s, re.compile(path)))
 
+    def forbid(self, verb: str, path: str) -> None:
+        """Answer 403 to this verb wherever the pattern is found in the path."""
+        self._forbidden[verb] = re.compile(path)
+
     def away(self, for_s: float) -> None:
         """Answer 503 to every request for `for_s` seconds."""
         self._away_until = asyncio.get_running_loop().time() + for_s
 
-    def check(self, path: str) -> None:
+    def check(self, verb: str, path: str) -> None:
         """Raise the ApiError that a request to `path` meets now, if any."""
+        if verb in self._forbidden and self._forbidden[verb].search(path):
+            raise forbidden(verb, path)
         if asyncio.get_running_loop().time() < self._away_until:
             raise unavailable()
         for throttle in self._throttles:

@@ -94,7 +94,7 @@ class Server:
         number = len(self.calls)
         self.calls.append(Call(_verb(request), request.path, dict(request.query), 200))
         try:
-            self.faults.check(request.path)
+            self.faults.check(_verb(request), request.path)
             if self.token and request.path not in _OPEN:
                 self._authorize(request)
             response = await handler(request)

@@ -12,6 +12,7 @@ __all__ = [
     "bad_request",
     "conflict",
     "expired",
+    "forbidden",
     "internal",
     "invalid",
     "no_such_path",
@@ -50,6 +51,12 @@ def success(resource: str, name: str, uid: str) -> Json:
     """Return the body that answers the deletion of an object other than a pod."""
     details = {"name": name, "kind": resource, "uid": uid}
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def forbidden(verb: str, path: str) -> ApiError:
+    """403: the caller's role does not have the verb."""
+    resource = path.rsplit("/", 1)[-1]
+    return ApiError(403, "Forbidden", f'{resource} is forbidden: User "local" cannot {verb} resource "{resource}"')
 
 
 def not_found(resource: str, name: str) -> ApiError:

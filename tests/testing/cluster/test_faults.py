@@ -133,6 +133,14 @@ def test_too_many_requests(cluster, api, connect):
     assert api.list_namespaced_secret("default").kind == "SecretList"
 
 
+def test_a_verb_that_the_role_lacks(cluster, api):
+    cluster.forbid("watch", "/configmaps$")
+    with pytest.raises(ApiException) as caught:
+        list(watch.Watch().stream(api.list_namespaced_config_map, "default", timeout_seconds=1))
+    assert caught.value.status == 403
+    assert api.list_namespaced_config_map("default").kind == "ConfigMapList"
+
+
 def test_a_slow_watch(cluster, api, start):
     cluster.slow_watch(0.5)
     try:
