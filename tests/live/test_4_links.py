@@ -44,6 +44,7 @@ def test_a_promotion_links_to_the_version(lived, training, task_id):
     [
         ("shop-data", "validate", "Quarantine rows", "minutes on the page"),
         ("shop-monitor", "drift", "Drift report", "<html"),
+        ("shop-monitor", "drift", "Monitoring history", "minutes: reference against window"),
     ],
 )
 def test_a_task_links_to_our_pages(lived, dag_id, task_id, link, shown):

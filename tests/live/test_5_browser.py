@@ -43,3 +43,10 @@ def test_a_person_sees_the_rows_that_were_put_aside(lived, page):
     page.goto(page.get_by_role("link", name="Quarantine rows").get_attribute("href"))
     assert page.locator("tr").count() == 4
     assert page.get_by_text("minutes on the page").first.is_visible()
+
+
+def test_a_person_sees_how_far_a_column_moved(lived, page):
+    drifted = next(run for run in lived.runs("shop-monitor") if lived.links("shop-monitor", run["dag_run_id"], "drift"))
+    page.goto(lived.links("shop-monitor", drifted["dag_run_id"], "drift")["Monitoring history"])
+    assert page.get_by_role("img", name="minutes: reference against window").is_visible()
+    assert page.get_by_role("img", name="minutes: distance over the batches").is_visible()
