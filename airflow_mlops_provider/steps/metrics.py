@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 from airflow_mlops_provider.exceptions import ConfigError, DataError, MissingExtraError
@@ -154,6 +154,9 @@ def _roc_auc(y: Floats, p: Floats, day: NDArray[np.intp]) -> Influence:
     positives, negatives = int(late.sum()), int((~late).sum())
     if not positives or not negatives:
         raise DataError(f"roc_auc needs both outcomes: {positives} of {y.size} rows are positive")
+    # Here and not above: half a second that those who measure no area need not wait.
+    from scipy import stats
+
     # A row's placement is the share of the other class that it is on the right side of, ties as half.
     ranks, placed = stats.rankdata(p), np.empty_like(p)
     placed[late] = (ranks[late] - stats.rankdata(p[late])) / negatives

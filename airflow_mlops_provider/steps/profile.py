@@ -1,14 +1,15 @@
 """Reference profile: each column of a table as counts and sums in bins, by day.
 
-The statistics are Ibis expressions of one column (`profile_queries`), compiled for DuckDB and run on the caller's
-connection, column after column. Memory does not grow with the rows.
+In DuckDB all columns are counted in one pass over the rows, in batches: memory does not grow with the rows. In Spark
+each column is aggregated where the rows are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import date
+from dataclasses import asdict
 from typing import Any
 
 import duckdb
@@ -16,13 +17,15 @@ import numpy as np
 
 from airflow_mlops_provider.contracts.profile import ColumnProfile, Profile
 from airflow_mlops_provider.exceptions import DataError
-from airflow_mlops_provider.steps.profile_scan import NEW, REST, Cells, Scan
+from airflow_mlops_provider.steps.profile_scan import Scan
+from airflow_mlops_provider.steps.profile_spark import Session, SparkScan
+from airflow_mlops_provider.steps.profile_tally import NEW, REST, Tally
 
 __all__ = ["NEW", "REST", "build_profile", "profile_like"]
 
 
 def build_profile(
-    con: duckdb.DuckDBPyConnection,
+    con: duckdb.DuckDBPyConnection | Session,
     relation: str,
     columns: Sequence[str],
     *,
@@ -31,7 +34,7 @@ def build_profile(
     bins: int = 20,
     max_levels: int = 1000,
 ) -> Profile:
-    """Return the profile of `columns` of a table or view of `con`.
+    """Return the profile of `columns` of a table or view of `con`: a connection of DuckDB, or a session of Spark 4.
 
     Numbers, and dates and timestamps as seconds since 1970, go into at most `bins` bins between quantiles, with
     a count and a sum each (infinite values and NaN count as nulls); a constant gets one bin for itself and one to
@@ -39,21 +42,25 @@ def build_profile(
     them shares `REST`. The day of `timestamp` in `timezone` makes the blocks (a timestamp without a zone is taken
     as local time); a row without one is in the counts and in no block. `timestamp=None`: no blocks.
 
-    Raises DataError if there is no row, or a column is missing or neither number, text, boolean, date nor timestamp.
+    Engines agree, on sums, mean and std to rounding; only the quantiles of more than 200,000 rows are those of a
+    sample, which each engine takes by a hash of its own.
+
+    Raises DataError if there is no row, or a column is missing, neither number, text, boolean, date nor timestamp, or
+    too large for a standard deviation.
     """
-    with closing(Scan(con, relation, columns, timestamp, timezone)) as scan:
-        kinds = {name: scan.kind(name) for name in columns}
-        numeric = [name for name, kind in kinds.items() if kind != "categorical"]
-        if scan.rows == 0:
+    with closing(_scan(con, relation, timestamp, timezone)) as scan:
+        numeric = [name for name in columns if scan.kind(name) != "categorical"]
+        rows = scan.keep(columns)
+        if rows == 0:
             raise DataError(f"{relation}: no row to profile; give a reference that has rows")
-        figures = scan.figures(numeric)
-        edges = {n: _edges(q, figures[n]) for n, q in scan.quantiles(numeric, bins).items()}
+        ranges = scan.ranges(numeric)
+        edges = {name: _edges(values, bins, ranges[name]) for name, values in scan.samples(numeric, rows)}
         levels = scan.levels([name for name in columns if name not in edges], max_levels)
-        return _assemble(scan, columns, figures, edges, levels)
+        return _assemble(scan, columns, edges, levels)
 
 
 def profile_like(
-    con: duckdb.DuckDBPyConnection,
+    con: duckdb.DuckDBPyConnection | Session,
     relation: str,
     reference: Profile,
     *,
@@ -63,17 +70,18 @@ def profile_like(
 ) -> Profile:
     """Return the profile of a table or view of `con`, counted in the bins and levels of `reference`.
 
+    Takes what `build_profile` takes; what one engine counted can be compared with a reference that another made.
     A level that the reference never had falls into its `REST`, or into `NEW` where it knew all levels.
     A column of the reference that is not there is left out; one that turned from number to text or back, or
     that stands in `columns` and not in the reference, gets bins of its own and no blocks. Without a row all
     counts are 0. Raises DataError as `build_profile`.
     """
-    with closing(Scan(con, relation, [c.name for c in reference.columns], timestamp, timezone)) as scan:
+    with closing(_scan(con, relation, timestamp, timezone)) as scan:
         there = [column for column in reference.columns if column.name in scan.names]
         like = {column.name: column for column in there if scan.kind(column.name) == column.kind}
         edges = {name: c.edges for name, c in like.items() if c.kind != "categorical"}
         levels = {name: _open(c.levels) for name, c in like.items() if c.kind == "categorical"}
-        profile = _assemble(scan, list(like), scan.figures(list(edges)), edges, levels)
+        profile = _assemble(scan, list(like), edges, levels)
     own = [name for name in dict.fromkeys([*(c.name for c in there), *columns]) if name not in like]
     if not own or profile.rows == 0:
         return profile
@@ -81,60 +89,64 @@ def profile_like(
     return profile.model_copy(update={"columns": profile.columns + others.columns})
 
 
+def _scan(
+    con: duckdb.DuckDBPyConnection | Session, relation: str, timestamp: str | None, timezone: str
+) -> Scan | SparkScan:
+    made = Scan if isinstance(con, duckdb.DuckDBPyConnection) else SparkScan
+    return made(con, relation, timestamp, timezone)
+
+
 def _assemble(
-    scan: Scan,
+    scan: Scan | SparkScan,
     columns: Sequence[str],
-    figures: Mapping[str, Mapping[str, float | None]],
     edges: Mapping[str, Sequence[float]],
     levels: Mapping[str, Sequence[str]],
 ) -> Profile:
-    cells = scan.numeric_cells(edges) | scan.level_cells(levels)
-    days = sorted({day for found in cells.values() for day, _ in found if day is not None})
-    profiles = []
-    for name in columns:
-        if name in edges:
-            inner = edges[name]
-            counted = _counted(cells[name], range(len(inner) + 1), days)
-            sums = _sums(cells[name], len(inner) + 1)
-            profiles.append(
-                ColumnProfile(
-                    name=name, kind=scan.kind(name), edges=tuple(inner), sums=sums, **figures[name], **counted
-                )
+    found = scan.count(edges, levels)
+    ids = tuple(day.isoformat() for day in found.days)
+    return Profile(
+        rows=found.rows,
+        columns=tuple(
+            ColumnProfile(
+                name=name,
+                kind=scan.kind(name),
+                edges=tuple(edges.get(name, ())),
+                levels=tuple(levels.get(name, ())),
+                **_counts(name, found.columns[name], len(ids)),
             )
-        else:
-            counted = _counted(cells[name], levels[name], days)
-            profiles.append(ColumnProfile(name=name, kind="categorical", levels=tuple(levels[name]), **counted))
-    ids = tuple(day.isoformat() for day in days)
-    bounds = {"start": ids[0], "end": ids[-1]} if ids else {}
-    return Profile(rows=scan.rows, columns=tuple(profiles), block_ids=ids, **bounds)
+            for name in columns
+        ),
+        block_ids=ids,
+        start=ids[0] if ids else None,
+        end=ids[-1] if ids else None,
+    )
 
 
-def _counted(cells: Cells, keys: Iterable[Any], days: Sequence[date]) -> dict[str, Any]:
-    place = {key: i for i, key in enumerate([*keys, None])}
-    row = {day: i for i, day in enumerate([*days, None])}
-    table = np.zeros((len(row), len(place)), dtype=np.int64)
-    for (day, key), (count, _) in cells.items():
-        table[row[day], place[key]] += count
-    totals = table.sum(axis=0).tolist()
-    return {"counts": tuple(totals[:-1]), "nulls": totals[-1], "blocks": tuple(map(tuple, table[:-1].tolist()))}
+def _counts(name: str, tally: Tally, days: int) -> dict[str, Any]:
+    if not math.isfinite(tally.figures.std or 0.0):
+        raise DataError(f"{name}: its values are too large for a standard deviation; leave it out or scale it")
+    *counts, nulls = tally.counts.sum(axis=0).tolist()
+    blocks = tuple(map(tuple, tally.counts[:days].tolist()))
+    return {
+        "counts": tuple(counts),
+        "nulls": nulls,
+        "blocks": blocks,
+        "sums": tuple(tally.sums),
+        **asdict(tally.figures),
+    }
 
 
-def _sums(cells: Cells, bins: int) -> tuple[float, ...]:
-    sums = [0.0] * bins
-    for (_, key), (_, total) in sorted(cells.items(), key=str):
-        if key is not None:
-            sums[key] += total
-    return tuple(sums)
-
-
-def _edges(quantiles: Sequence[float], figures: Mapping[str, float | None]) -> tuple[float, ...]:
-    low, high = figures["minimum"], figures["maximum"]
-    if low is None or high is None:
+def _edges(values: np.ndarray, bins: int, bounds: tuple[float, float] | None) -> tuple[float, ...]:
+    """Return the inner edges of at most `bins` bins between quantiles that are values themselves."""
+    if bounds is None:
         return ()
+    low, high = bounds
     if low == high:
         return (float(np.nextafter(low, -np.inf)), low)
+    ordered = np.sort(values).tolist()
+    quantiles = {ordered[-(-len(ordered) * i // bins) - 1] for i in range(1, bins)} if ordered else set()
     # An edge at the maximum would leave a last bin that the reference cannot fill.
-    return tuple(sorted({edge for edge in quantiles if edge < high}))
+    return tuple(sorted(edge for edge in quantiles if edge < high))
 
 
 def _open(levels: Sequence[str]) -> tuple[str, ...]:

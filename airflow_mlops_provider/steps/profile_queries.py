@@ -1,7 +1,8 @@
 """What a profile asks of one column, as Ibis expressions over its `cells`: the column `day`, and `value` or `level`.
 
-An expression knows no name and no edge of a real column, so that it is compiled once a process, whatever is profiled:
-to compile one for all columns and their edges takes longer than to count a month of rows.
+An expression knows no name and no edge of a real column, so that it is compiled once a process for each `dialect`,
+whatever is profiled: to compile one for all columns and their edges takes longer than to count a month of rows.
+What is no finite number is null in `value`: engines differ on it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-__all__ = ["CELLS", "KNOWN", "bins", "buckets", "edge_names", "figures", "levels", "quantiles"]
+__all__ = ["CELLS", "KNOWN", "bins", "buckets", "edge_names", "figures", "levels"]
 
 CELLS = "_profile_cells"
 # The levels that are counted each for itself, in column `known`.
@@ -18,27 +19,19 @@ KNOWN = "_profile_known"
 
 
 @cache
-def figures() -> str:
+def figures(dialect: str) -> str:
     """Ask for mean, population std, minimum and maximum of `value`."""
-    values = _values({})
-    value = values.value
-    return _sql(values.aggregate(mean=value.mean(), std=value.std(how="pop"), minimum=value.min(), maximum=value.max()))
-
-
-@cache
-def quantiles(count: int) -> str:
-    """Ask for the count - 1 inner quantiles of `value` as one list `quantiles`."""
     import ibis
 
-    # Ibis' own quantile interpolates, which makes edges between values that occur.
-    signature = (("float64", "array<float64>"), "array<float64>")
-    found = ibis.udf.agg.builtin(_named, name="quantile_disc", signature=signature)
-    values = _values({})
-    return _sql(values.aggregate(quantiles=found(values.value, [i / count for i in range(1, count)])))
+    values = ibis.table({"value": "float64"}, name=CELLS)
+    value = values.value
+    return _sql(
+        values.aggregate(mean=value.mean(), std=value.std(how="pop"), minimum=value.min(), maximum=value.max()), dialect
+    )
 
 
 @cache
-def bins(edges: int) -> str:
+def bins(edges: int, dialect: str) -> str:
     """Ask for `rows` and the `sum` of `value` by `day` and `key`: the number of edges below, null for null.
 
     The edges are columns of the cells, named by `edge_names`, in order.
@@ -46,25 +39,25 @@ def bins(edges: int) -> str:
     import ibis
 
     names = edge_names(edges)
-    values = _values({"day": "date", **dict.fromkeys(names, "float64")})
+    values = ibis.table({"value": "float64", "day": "date", **dict.fromkeys(names, "float64")}, name=CELLS)
     # Nulls are told apart once, not at each comparison.
     place = _below(values.value, [values[name] for name in names])
     keyed = values.select("day", "value", key=ibis.ifelse(values.value.isnull(), ibis.null("int32"), place))
-    return _sql(keyed.group_by("day", "key").aggregate(rows=keyed.count(), sum=keyed.value.sum()))
+    return _sql(keyed.group_by("day", "key").aggregate(rows=keyed.count(), sum=keyed.value.sum()), dialect)
 
 
 @cache
-def levels(most: int) -> str:
+def levels(most: int, dialect: str) -> str:
     """Ask for the `most` most frequent values of `level`, ties by name."""
     import ibis
 
     cells = ibis.table({"level": "string"}, name=CELLS)
     counted = cells.filter(cells.level.notnull()).group_by("level").aggregate(rows=ibis._.count())
-    return _sql(counted.order_by([counted.rows.desc(), counted.level]).limit(most))
+    return _sql(counted.order_by([counted.rows.desc(), counted.level]).limit(most), dialect)
 
 
 @cache
-def buckets() -> str:
+def buckets(dialect: str) -> str:
     """Ask for `rows` by `day` and `key`: the level where it is known or null, else the cells' column `rest`."""
     import ibis
 
@@ -73,21 +66,12 @@ def buckets() -> str:
     joined = cells.left_join(known, cells.level == known.known)
     named = joined.level.isnull() | joined.known.notnull()
     keyed = joined.select("day", key=ibis.ifelse(named, joined.level, joined.rest))
-    return _sql(keyed.group_by("day", "key").aggregate(rows=keyed.count()))
+    return _sql(keyed.group_by("day", "key").aggregate(rows=keyed.count()), dialect)
 
 
 def edge_names(count: int) -> list[str]:
     """Return the names of the cells' columns that hold a column's edges."""
     return [f"edge{i}" for i in range(count)]
-
-
-def _values(beside: dict[str, str]) -> Any:
-    """Return the cells with what is no finite number as null."""
-    import ibis
-
-    cells = ibis.table({"value": "float64", **beside}, name=CELLS)
-    value = cells.value
-    return cells.mutate(value=ibis.ifelse(value.isnan() | value.isinf(), None, value))
 
 
 def _below(value: Any, edges: Sequence[Any], first: int = 0) -> Any:
@@ -101,11 +85,8 @@ def _below(value: Any, edges: Sequence[Any], first: int = 0) -> Any:
     return ibis.ifelse(value <= edges[half], left, right)
 
 
-def _sql(expression: Any) -> str:
+def _sql(expression: Any, dialect: str) -> str:
     import ibis
 
-    return str(ibis.to_sql(expression, dialect="duckdb"))
-
-
-def _named(first: Any, second: Any) -> None:
-    """Take two arguments: a function of DuckDB's that Ibis has no expression for."""
+    getattr(ibis, dialect)  # registers the engine's options, which its compiler reads
+    return str(ibis.to_sql(expression, dialect=dialect))

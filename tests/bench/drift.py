@@ -8,26 +8,48 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.measure import Side, pairs
+from tests.bench.measure import Side, pairs, run_child
 from tests.bench.row import Row, compared
 
 __all__ = ["rows"]
 
 NUMBERS, WORDS = 25, 5
+TIMES, MOST_MB = 50, 350
+MOST_OF_FLOOR, MOST_OF_PEER = 5, 1 / 80
 
 
 def rows(given: argparse.Namespace) -> Iterator[Row]:
-    """Yield the drift of `--rows` rows against a bare scan, and of `--peer-rows` rows against Evidently."""
+    """Yield the drift of `--rows` rows against a bare scan, of `--peer-rows` rows against Evidently, and its memory."""
     for name, size, other in (("drift_profile", given.rows, "floor"), ("drift_profile_peer", given.peer_rows, "peer")):
+        # The goal beside Evidently is stated for a million rows, where it takes minutes.
+        most = MOST_OF_FLOOR if other == "floor" else MOST_OF_PEER if size >= 1_000_000 else None
         with tempfile.TemporaryDirectory(prefix="bench-drift-") as folder:
             template = Path(folder, "template")
             _make(template, size)
             sides = {side: Side(f"{__name__}:{side}", {}, str(template)) for side in ("ours", other)}
             found = pairs(sides, given.repeats)
         against = "a bare scan of every column" if other == "floor" else "Evidently's DataDriftPreset"
-        yield compared(
-            name, found, given.repeats, note=f"{size:,} rows x {NUMBERS + WORDS} columns; {other}: {against}"
-        )
+        note = f"{size:,} rows x {NUMBERS + WORDS} columns; {other}: {against}"
+        yield compared(name, found, given.repeats, most=most, note=note)
+    yield _memory(given.rows)
+
+
+def _memory(size: int) -> Row:
+    """Return the peak memory of the drift of `size` rows, and of `TIMES` as many: the same file over and over."""
+    with tempfile.TemporaryDirectory(prefix="bench-drift-") as folder:
+        template = Path(folder, "template")
+        _make(template, size)
+        once, often = (run_child(Side(f"{__name__}:ours", {"times": n}, str(template)), 1).mb for n in (1, TIMES))
+    return Row(
+        name="drift_memory",
+        ours=round(often),
+        unit="MB",
+        n=1,
+        command="make bench ONLY=drift_profile",
+        goal=f"<= {MOST_MB} MB",
+        met=max(once, often) <= MOST_MB,
+        note=f"{TIMES * size:,} rows x {NUMBERS + WORDS} columns; {size:,} rows take {once:.0f} MB",
+    )
 
 
 def _make(folder: Path, size: int) -> None:
@@ -56,7 +78,7 @@ def _write(path: Path, size: int, shift: float, seed: int) -> None:
     pq.write_table(pa.table({**numbers, **words}), path)
 
 
-def ours(place: Path) -> None:
+def ours(place: Path, times: int = 1) -> None:
     import duckdb
 
     from airflow_mlops_provider.contracts.profile import Profile
@@ -65,7 +87,7 @@ def ours(place: Path) -> None:
 
     reference = Profile.model_validate_json((place / "profile.json").read_bytes())
     with duckdb.connect(config={"memory_limit": "1GB"}) as con:
-        con.execute(f"create view current_rows as select * from '{place}/current.parquet'")
+        con.execute(f"create view current_rows as from read_parquet({[f'{place}/current.parquet'] * times})")
         current = profile_like(con, "current_rows", reference, timestamp=None, timezone="UTC")
     drift(reference, current, false_alarms=0.01)
 

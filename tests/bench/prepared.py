@@ -84,6 +84,6 @@ def _scoring_facts(folder: Path, world: World) -> None:
         "batch": FEBRUARY,
         "views": _service_views(folder),
         "model": uri,
-        "profile": profile.model_dump(mode="json"),
+        "profile": profile.model_dump(),
     }
     (folder / "floor.json").write_text(json.dumps(facts))

@@ -115,7 +115,7 @@ def sample(rows: int, seed: int = 0) -> pa.Table:
 
 @pytest.mark.parametrize("most", [200_000, 500], ids=["exact edges", "edges of a sample"])
 def test_order_and_partition_of_the_rows_do_not_matter(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(module, "_EDGE_ROWS", most)
+    monkeypatch.setattr(module, "EDGE_ROWS", most)
     table = sample(5000)
     shuffled = table.take(np.random.default_rng(1).permutation(5000))
     with duckdb.connect() as con:
@@ -230,6 +230,12 @@ def test_dates_and_timestamps_are_seconds(values: pa.Array, seconds: tuple[float
     assert sum(column.sums) == sum(seconds)
     later = pa.array([10**9], pa.timestamp("s", "UTC"))
     assert only(like({"t": later}, of({"t": values}))).counts[-1] == 1
+
+
+@pytest.mark.parametrize("values", [[1e308, 1e308, -1e308], [1e200, 1.0]])
+def test_values_too_large_for_a_spread_are_refused(values: list[float]) -> None:
+    with pytest.raises(DataError, match=r"^x: its values are too large"):
+        of({"x": values})
 
 
 @pytest.mark.parametrize("rows", [30, 300, 1250, 100_000])
