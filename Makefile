@@ -71,6 +71,7 @@ COMPILE := $(TEST_ENV)/bin/uv pip compile -q --universal --python-version 3.11 -
 requirements: $(TEST_ENV)/ready
 	for name in airflow demo spark test; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 	$(COMPILE) pyproject.toml $(addprefix --extra ,lake mlflow feast dbt evidently s3) -o requirements/tools.txt
+	$(COMPILE) pyproject.toml --extra lake --extra mlflow requirements/torch.in -o requirements/torch.txt
 	$(COMPILE) pyproject.toml --extra all requirements/lowest.in --resolution lowest-direct --upgrade -o requirements/lowest.txt
 
 clean:

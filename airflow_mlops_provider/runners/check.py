@@ -26,6 +26,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "numpy",
         "pandas",
         "pyarrow",
+        "pytz",
         "scipy",
         "sqlalchemy",
         "sqlglot",

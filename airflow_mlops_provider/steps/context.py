@@ -16,6 +16,7 @@ from airflow_mlops_provider.contracts.protocol import Message
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps.checkpoint import Checkpoint
 from airflow_mlops_provider.steps.lake import Lake
+from airflow_mlops_provider.steps.networks import device
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -126,6 +127,14 @@ class TrainingContext(StepContext):
     workers: int = field(default=1, kw_only=True)
     record: Callable[[Mapping[str, float], int | None], None] = field(default=_unrecorded, kw_only=True, repr=False)
     _pace: _Pace = field(default_factory=_Pace, init=False, repr=False)
+
+    @property
+    def device(self) -> str:
+        """Return PyTorch's name of the device to compute on, such as `cuda:0`, `mps` or `cpu`.
+
+        Raises MissingExtraError without PyTorch, ConfigError where a GPU was asked for and PyTorch sees none.
+        """
+        return device(self.seed)
 
     @property
     def stopping(self) -> bool:

@@ -23,6 +23,7 @@ from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.gate import compare
 from airflow_mlops_provider.steps.metrics import estimate, lower_is_better
 from airflow_mlops_provider.steps.promotions import PromotionLedger
+from airflow_mlops_provider.steps.rows import PLACE
 from airflow_mlops_provider.steps.sql import identifier
 from airflow_mlops_provider.steps.training_data import LabelledSet
 
@@ -166,10 +167,8 @@ def _unjudged(champion: Promotion | None, reason: str) -> EvaluateResult:
 
 def _ordered(rows: LabelledSet, view: str, expression: str) -> np.ndarray:
     """Return an expression over a view in the order of `LabelledSet.data`."""
-    dataset = rows.dataset
-    order = [*([dataset.event_timestamp] if dataset.event_timestamp else []), *dataset.unique_key]
-    clause = f" order by {', '.join(map(identifier, order))}" if order else ""
-    return np.asarray(rows.con.sql(f"select {expression} from {identifier(view)}{clause}").fetchnumpy().popitem()[1])
+    query = f"select {expression} from {identifier(view)} order by {identifier(PLACE)}"
+    return np.asarray(rows.con.sql(query).fetchnumpy().popitem()[1])
 
 
 def _days(rows: LabelledSet, view: str, timezone: str) -> np.ndarray:

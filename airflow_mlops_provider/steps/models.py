@@ -19,6 +19,8 @@ from airflow_mlops_provider.contracts.profile import Profile
 from airflow_mlops_provider.contracts.train import ESTIMATOR_LIBRARIES
 from airflow_mlops_provider.exceptions import DataError, MissingExtraError
 from airflow_mlops_provider.steps.context import StepContext
+from airflow_mlops_provider.steps.networks import forward, is_module
+from airflow_mlops_provider.steps.pickled import with_code
 from airflow_mlops_provider.steps.sql import filter_value
 
 if TYPE_CHECKING:
@@ -98,36 +100,49 @@ def store_result(client: MlflowClient, run_id: str, result: Contract) -> None:
 
 
 def log(
-    model: Any,  # anything with predict
+    model: Any,  # anything with predict, or a PyTorch module
     example: pd.DataFrame,
     *,
     client: MlflowClient,
     profile: Profile,
     metadata: Mapping[str, Any],
     requirements: tuple[str, ...],
+    bundle: str = ".",
 ) -> str:
     """Log `model` in the active run with signature, requirements and reference profile; return its `models:/` URI.
 
     Requirements are given, not inferred: inference is 97 % of `log_model`. An MLflow pyfunc is logged as it
-    is, a scikit-learn estimator through its flavour, anything else wrapped as a pyfunc.
+    is, a scikit-learn estimator or a PyTorch module through its flavour, anything else wrapped as a pyfunc. Classes of
+    the bundle go with it.
     """
-    import mlflow
     from mlflow.models import infer_signature
 
     output = predict(model, example)
     signature = infer_signature(example, output)
     pinned = [*requirements] or installed("scikit-learn", "pandas", "numpy", "cloudpickle", *_libraries(model))
     common = {"name": "model", "signature": signature, "pip_requirements": pinned, "metadata": dict(metadata)}
+    with with_code(bundle):
+        model_id = _logged(model, common)
+    with _written(profile) as path:
+        client.log_model_artifact(model_id, path)
+    return f"models:/{model_id}"
+
+
+def _logged(model: Any, common: Mapping[str, Any]) -> str:
+    import mlflow
+
     if isinstance(model, mlflow.pyfunc.PythonModel):
         info = mlflow.pyfunc.log_model(python_model=model, **common)
     elif _is_sklearn(model):
         function = "predict_proba" if hasattr(model, "predict_proba") else "predict"
         info = mlflow.sklearn.log_model(model, serialization_format="cloudpickle", pyfunc_predict_fn=function, **common)
+    elif is_module(model):
+        # An older MLflow knows this format alone and no name for it.
+        named = "serialization_format" in inspect.signature(mlflow.pytorch.log_model).parameters
+        info = mlflow.pytorch.log_model(model, **({"serialization_format": "pickle"} if named else {}), **common)
     else:
         info = mlflow.pyfunc.log_model(python_model=_wrapped(model), **common)
-    with _written(profile) as path:
-        client.log_model_artifact(info.model_id, path)
-    return f"models:/{info.model_id}"
+    return str(info.model_id)
 
 
 def store_profile(client: MlflowClient, model: str, version_number: str, profile: Profile) -> None:
@@ -178,10 +193,7 @@ def predict(model: Any, features: pd.DataFrame) -> np.ndarray:
 
     Raises DataError for more than two classes.
     """
-    function = model.predict_proba if hasattr(model, "predict_proba") else model.predict
-    # MLflow's own form of a model may take its context first; none is there before the model is logged.
-    first = (None,) if hasattr(model, "load_context") and "context" in inspect.signature(function).parameters else ()
-    found = np.asarray(function(*first, _as_signed(model, features)))
+    found = forward(model, features) if is_module(model) else _predicted(model, features)
     if found.ndim == 2 and found.shape[1] == 2:
         found = found[:, 1]
     elif found.ndim == 2 and found.shape[1] == 1:
@@ -189,6 +201,13 @@ def predict(model: Any, features: pd.DataFrame) -> np.ndarray:
     if found.shape != (len(features),):
         raise DataError(f"the model's prediction has shape {found.shape}; two classes or one value a row are scored")
     return found.astype(np.float64)
+
+
+def _predicted(model: Any, features: pd.DataFrame) -> np.ndarray:
+    function = model.predict_proba if hasattr(model, "predict_proba") else model.predict
+    # MLflow's own form of a model may take its context first; none is there before the model is logged.
+    first = (None,) if hasattr(model, "load_context") and "context" in inspect.signature(function).parameters else ()
+    return np.asarray(function(*first, _as_signed(model, features)))
 
 
 def _as_signed(model: Any, features: pd.DataFrame) -> pd.DataFrame:
@@ -225,11 +244,14 @@ def _has_id(uri: str) -> bool:
 
 
 def installed(*names: str) -> list[str]:
-    """Return `name==version` for the packages that are installed here."""
+    """Return `name==version` for the packages that are installed here.
+
+    Without what follows a `+`, which says how PyTorch was built: no index serves that one.
+    """
     found = []
     for name in names:
         try:
-            found.append(f"{name}=={version(name)}")
+            found.append(f"{name}=={version(name).partition('+')[0]}")
         except PackageNotFoundError:
             continue
     return found
@@ -239,6 +261,8 @@ def _libraries(model: Any) -> list[str]:
     """Return the distributions beside scikit-learn's that a model, or a step of its pipeline, comes from."""
     from sklearn.pipeline import Pipeline
 
+    if is_module(model):
+        return ["torch"]
     parts = [model, *(part for _, part in model.steps)] if isinstance(model, Pipeline) else [model]
     packages = {type(part).__module__.partition(".")[0] for part in parts}
     # The second name is the same package without its parts for a GPU.

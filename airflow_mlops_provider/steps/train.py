@@ -22,7 +22,9 @@ from airflow_mlops_provider.steps.checkpoint import Checkpoint, clear
 from airflow_mlops_provider.steps.context import StepContext, TrainingContext
 from airflow_mlops_provider.steps.history import DecisionLedger
 from airflow_mlops_provider.steps.metrics import estimate
+from airflow_mlops_provider.steps.networks import check_scores, is_module, settled
 from airflow_mlops_provider.steps.profile import build_profile
+from airflow_mlops_provider.steps.rows import PLACE
 from airflow_mlops_provider.steps.runs import MODEL_URI, data_tags, find_run, fitted, pinned, running
 from airflow_mlops_provider.steps.sql import identifier
 from airflow_mlops_provider.steps.trainer import code_version, trainer_of
@@ -94,7 +96,7 @@ class _Training:
         data = self.rows.data(fit_view, valid)
         _check_sides(data, valid, first, cut)
         self._bounds = (first, start, cut)
-        self.context.say(f"fitting on {len(data.y):,} of {count:,} rows before {cut or end}", progress=0.2)
+        self.context.say(f"fitting on {len(data):,} of {count:,} rows before {cut or end}", progress=0.2)
         run_id, uri = self._fit(data, fit_view, judged=None)
         refit: tuple[str | None, str | None] = (None, None)
         if self.spec.refit and cut is not None:
@@ -106,8 +108,8 @@ class _Training:
             model_uri=uri,
             refit_run_id=refit[0],
             refit_model_uri=refit[1],
-            rows=len(data.y),
-            holdout_rows=0 if valid is None else len(valid.y),
+            rows=len(data),
+            holdout_rows=0 if valid is None else len(valid),
             fitted_until=self.rows.last("fit_rows"),
             refitted_until=last if refit[0] else None,
             holdout_start=cut,
@@ -177,8 +179,14 @@ class _Training:
         _seed(self.spec.seed)
         with context.checkpoint.until_stopped():
             model = self.trainer(data, dict(parameters), context)
-        if self.worker.first and not hasattr(model, "predict"):
-            raise DataError(f"the trainer returned a {type(model).__name__}, which has no predict")
+        if not self.worker.first:
+            return model
+        if is_module(model):
+            return settled(model)
+        if not hasattr(model, "predict"):
+            raise DataError(
+                f"the trainer returned a {type(model).__name__}, which has no predict and is no PyTorch module"
+            )
         return model
 
     def _training_context(self, part: str, run_id: str) -> TrainingContext:
@@ -208,16 +216,19 @@ class _Training:
         import mlflow
 
         spec = self.spec
-        predictions = models.predict(model, data.X)
-        mlflow.log_params({**parameters, "seed": spec.seed, "rows": len(data.y)})
+        predictions = _scores(model, data)
+        if is_module(model):
+            check_scores(predictions, binary=_is_binary(data.y.to_numpy().astype(np.float64)))
+        mlflow.log_params({**parameters, "seed": spec.seed, "rows": len(data)})
         self._log_metrics(model, data)
         return models.log(
             model,
-            data.X.head(_EXAMPLE_ROWS),
+            next(data.frames()).head(_EXAMPLE_ROWS),
             client=self.client,
             profile=self._profile(view, predictions),
             metadata={"pipeline": spec.pipeline, "until": self.rows.until.id, "features": self.rows.features},
             requirements=spec.requirements,
+            bundle=spec.bundle,
         )
 
     def _earlier(self, part: str) -> Run | None:
@@ -234,7 +245,7 @@ class _Training:
 
         if data.valid is None:
             return
-        scores = models.predict(model, data.valid.X)
+        scores = _scores(model, data.valid)
         days = np.zeros(len(scores), dtype=np.int64)
         y = data.valid.y.to_numpy().astype(np.float64)
         names = ("log_loss", "roc_auc", "brier") if _is_binary(y) else ("rmse", "mae")
@@ -251,11 +262,9 @@ class _Training:
     def _profile(self, view: str, predictions: np.ndarray) -> Profile:
         con = self.rows.con
         con.register("predictions", pa.table({PREDICTION: predictions}))
-        order = [*filter(None, [self.spec.dataset.event_timestamp]), *self.spec.dataset.unique_key]
-        clause = f"order by {', '.join(map(identifier, order))}" if order else ""
         con.execute(
-            f"create or replace temp view profiled as select * from (select * from {view} {clause}) "
-            f"positional join predictions"
+            f"create or replace temp view profiled as select * from "
+            f"(select * from {view} order by {identifier(PLACE)}) positional join predictions"
         )
         return build_profile(
             con,
@@ -273,10 +282,14 @@ def _decided(spec: TrainSpec, context: StepContext) -> str | None:
 
 
 def _check_sides(data: TrainingData, valid: TrainingData | None, first: datetime | None, cut: datetime | None) -> None:
-    if not len(data.y):
+    if not len(data):
         raise DataError(f"no row to fit on: the first is of {first}, the holdout begins at {cut}")
-    if valid is not None and not len(valid.y):
+    if valid is not None and not len(valid):
         raise DataError(f"no row in the holdout since {cut}")
+
+
+def _scores(model: Any, data: TrainingData) -> np.ndarray:
+    return np.concatenate([models.predict(model, part) for part in data.frames()])
 
 
 def _is_binary(y: np.ndarray) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tempfile
+import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -16,37 +17,15 @@ from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.features import load_service, point_in_time
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake
+from airflow_mlops_provider.steps.rows import PLACE, StoredData, TrainingData, frame
 from airflow_mlops_provider.steps.sql import identifier
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from airflow_mlops_provider.contracts.materialize import FeatureService
 
 __all__ = ["LabelledSet", "TrainingData", "feature_columns", "frame", "join_features"]
 
 RELATION = "labelled"
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a user's `train(data, params)` gets. `X` has one column a feature, `y` one value a row.
-
-    Numbers and booleans are float64 (null is NaN), all else is text (null is None). `valid` is the held-out
-    part, or None.
-    """
-
-    X: pd.DataFrame
-    y: pd.Series[Any]
-    valid: TrainingData | None = None
-
-    def arrow(self) -> pa.Table:
-        """Return features and target (last column) as one Arrow table."""
-        return pa.Table.from_pandas(self.X.assign(**{str(self.y.name): self.y}), preserve_index=False)
-
-    def batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
-        """Yield `arrow()` in record batches of at most `rows` rows."""
-        yield from self.arrow().to_batches(max_chunksize=rows)
 
 
 class LabelledSet:
@@ -68,7 +47,9 @@ class LabelledSet:
         self.versions.setdefault(
             dataset.entities, newest if newest is not None else lake.version(dataset.entities) or 0
         )
-        self.con = duckdb.connect(config={"memory_limit": "2GB"})
+        # Not below the working directory, which in a pod can only be read.
+        spill = str(Path(tempfile.gettempdir(), f"labelled-{uuid.uuid4().hex}"))
+        self.con = duckdb.connect(config={"memory_limit": "2GB", "temp_directory": spill})
         self.con.execute("set TimeZone = 'UTC'")
         self._register(lake, [row.batch.id for row in used])
         self.until = used[-1].batch if used else self._whole(lake, until)
@@ -98,7 +79,13 @@ class LabelledSet:
             versions=self.versions,
         )
         self.features = feature_columns(self.con, joined, dataset, service)
-        self.con.execute(f"create or replace temp table {RELATION} as select * from {identifier(joined)}")
+        order = [*([dataset.event_timestamp] if dataset.event_timestamp else []), *dataset.unique_key]
+        clause = f"order by {', '.join(map(identifier, order))}" if order else ""
+        # No temporary one: such is its connection's alone.
+        self.con.execute(
+            f"create or replace table {RELATION} as "
+            f"select *, row_number() over ({clause}) as {identifier(PLACE)} from {identifier(joined)}"
+        )
 
     def _whole(self, lake: Lake, until: str | None) -> Batch:
         """Return a table without batches as one batch, from its first event to its last."""
@@ -145,18 +132,12 @@ class LabelledSet:
             if when is not None
         ]
         where = f" where {' and '.join(parts)}" if parts else ""
-        self.con.execute(f"create or replace temp view {identifier(name)} as select * from {RELATION}{where}")
+        self.con.execute(f"create or replace view {identifier(name)} as select * from {RELATION}{where}")
         return name
 
     def data(self, relation: str, valid: TrainingData | None = None) -> TrainingData:
-        """Return a view's rows as pandas, in the order of the event and the key: the same on every try."""
-        order = [*([self.dataset.event_timestamp] if self.dataset.event_timestamp else []), *self.dataset.unique_key]
-        clause = f" order by {', '.join(map(identifier, order))}" if order else ""
-        columns = ", ".join(map(identifier, [*self.features, self.dataset.target]))
-        table = self.con.sql(f"select {columns} from {identifier(relation)}{clause}").to_arrow_table()
-        y = table.column(self.dataset.target).to_pandas()
-        y.name = self.dataset.target
-        return TrainingData(frame(table.drop_columns([self.dataset.target])), y, valid)
+        """Return a view's rows, in the order of the event and the key: the same on every try."""
+        return StoredData(self.con, relation, self.features, self.dataset.target, valid)
 
 
 def _batches(lake: Lake, table: str, until: str | None) -> list[BatchRow]:
@@ -204,21 +185,6 @@ def feature_columns(
         return [*dataset.columns, *joined]
     left_out = {dataset.target, dataset.event_timestamp, BATCH_COLUMN, *dataset.unique_key, *joined}
     return [name for name in con.table(relation).columns if name not in left_out] + joined
-
-
-def frame(table: pa.Table) -> pd.DataFrame:
-    """Return features as pandas: numbers and booleans as float64, all else as text."""
-    import pandas as pd
-
-    def column(values: pa.ChunkedArray) -> pd.Series[Any]:
-        kind = values.type
-        if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            return values.cast(pa.float64()).to_pandas()
-        if pa.types.is_decimal(kind):
-            return values.cast(pa.float64()).to_pandas()
-        return values.cast(pa.string()).to_pandas().astype(object)
-
-    return pd.DataFrame({name: column(table.column(name)) for name in table.column_names})
 
 
 def _aware(when: datetime | None) -> datetime | None:

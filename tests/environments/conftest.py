@@ -63,6 +63,15 @@ def lowest(wheel):
 
 
 @pytest.fixture(scope="session")
+def torch_python(wheel):
+    """PyTorch and what trains, judges and scores with it."""
+    python = with_wheel("torch", wheel)
+    # By pip: a machine may hold a build for the CPU where pip's own settings say, which uv does not read.
+    run(python, "-m", "pip", "install", "--quiet", "--root-user-action=ignore", "torch==2.13.0")
+    return python
+
+
+@pytest.fixture(scope="session")
 def migrated(base, tmp_path_factory):
     """A database that is made once; each Airflow takes a copy."""
     home = tmp_path_factory.mktemp("migrated")

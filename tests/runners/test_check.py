@@ -14,7 +14,7 @@ from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.runners.check import EXTRAS, check, describe
 
 ROOT = Path(__file__).parents[2]
-NOT_OF_STEPS = {"airflow", "kubernetes", "xgboost", "lightgbm", "optuna", "testing", "all"}
+NOT_OF_STEPS = {"airflow", "kubernetes", "xgboost", "lightgbm", "optuna", "torch", "testing", "all"}
 
 
 def test_its_extras_are_those_of_pyproject():

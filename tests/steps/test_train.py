@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import subprocess
 import sys
 from datetime import timedelta
 from importlib.metadata import version
@@ -21,6 +22,7 @@ from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps import train as step
 from airflow_mlops_provider.steps.batches import BatchLedger
 from airflow_mlops_provider.steps.estimators import estimator as named
+from airflow_mlops_provider.steps.rows import StoredData
 from airflow_mlops_provider.steps.training_data import TrainingData
 from tests.steps.flow import DATASET, ZONE, add_month, batch, rows
 
@@ -82,8 +84,23 @@ def tells(data, params, context):
     context.log_metric("size", np.float32(0.5))
     return Logit(slope=1.0)
 
+def by_batches(data, params):
+    seen = [batch["size"].to_numpy() for batch in data.batches(500)]
+    assert sum(map(len, seen)) == len(data) == 1960
+    return Logit(float(np.concatenate(seen).std()))
+
+def nothing(data, params):
+    return {"slope": 1.0}
+
 def fails(data, params):
     raise ValueError("out of memory on the device")
+"""
+
+ELSEWHERE = """
+import sys
+import mlflow, pandas
+mlflow.set_tracking_uri(sys.argv[1])
+print(mlflow.pyfunc.load_model(sys.argv[2]).predict(pandas.DataFrame({"size": [0.5], "colour": ["red"]}))[0, 1])
 """
 
 
@@ -110,6 +127,32 @@ def test_a_users_function_may_return_any_object_that_predicts(world, trainer):
     run = models.connect(world.context).get_run(trained.run_id)
     assert run.data.params["slope"] == "2.0"
     assert len(run.data.tags["mlops.code"]) == 16
+
+
+def test_a_model_of_the_bundles_own_class_is_loaded_where_the_bundle_is_not(world, trainer, tmp_path):
+    trained = trainer("any_object", parameters={"slope": 2.0})
+    (file,) = tmp_path.glob("trainers_*.py")
+    file.unlink()
+    asked = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, world.context.tracking_uri, trained.model_uri],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(asked.stdout) == pytest.approx(1 / (1 + np.exp(1 - 2 * 0.5)))
+
+
+def test_what_is_read_in_batches_is_never_there_as_a_whole(trainer, monkeypatch):
+    def asked_for(data):
+        raise AssertionError("all of X")
+
+    monkeypatch.setattr(StoredData, "X", property(asked_for))
+    assert predicted(trainer("by_batches")).std() > 0
+
+
+def test_what_cannot_predict_is_refused(trainer):
+    with pytest.raises(DataError, match="the trainer returned a dict, which has no predict and is no PyTorch module"):
+        trainer("nothing")
 
 
 def test_a_users_function_may_return_an_mlflow_model(trainer):
