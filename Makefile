@@ -18,7 +18,7 @@ help:
 	@echo "make chaos   kills around the ledgers' commits, N=$(N) times"
 	@echo "make bench   paired figures against peers (ONLY=name for one row)"
 	@echo "make bench-drift   how often drift, policies and the gate are right, on N=50 simulated streams a row; ONLY=profiles,"
-	@echo "             rows, flights, policies or gate for one part"
+	@echo "             rows, flights, policies, daily or gate for one part"
 	@echo "make docs    the documentation site in site/;  make dist  the wheel in dist/"
 
 demo: $(DEMO_ENV)/ready

@@ -49,6 +49,12 @@ class Condition(Contract):
         "over the batches of the last 7, 14 and 28 days",
     )
 
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.alpha is not None and self.above is None and self.below is None and self.abs_above is None:
+            raise ValueError("alpha says how surely a bound is crossed: give above, below or abs_above")
+        return self
+
 
 # What asks for a training where nobody says: docs/retraining.md has the figures.
 WHEN = {
@@ -112,6 +118,13 @@ class RetrainPolicy(Contract):
     alert_after: int | None = Field(None, ge=1, description="challengers refused in a row before people are told")
     ask: bool = Field(False, description="a person must agree before a training starts: Airflow's part, not this one's")
     first_after: int = Field(1, ge=1, description="labelled batches before the first training")
+
+    @model_validator(mode="after")
+    def _have_errors(self) -> Self:
+        without = [name for name in DRIFT if name in self.when and self.when[name].alpha is not None]
+        if without:
+            raise ValueError(f"{', '.join(without)} has no standard error: leave out alpha")
+        return self
 
 
 class Observation(Contract):

@@ -39,9 +39,12 @@ def attribute(predict: Predict, rows: pd.DataFrame, reference: Sequence[ColumnPr
         if column.name not in rows or column.kind == "datetime":
             continue
         differences = now - predict(rows.assign(**{column.name: undone(rows[column.name], column)}))
-        effects[column.name] = PredictionEffect(
-            mean=float(differences.mean()), each=float(np.abs(differences).mean()), rows=len(rows)
-        )
+        # A model may give no number for some rows.
+        differences = differences[np.isfinite(differences)]
+        if differences.size:
+            effects[column.name] = PredictionEffect(
+                mean=float(differences.mean()), each=float(np.abs(differences).mean()), rows=differences.size
+            )
     return dict(sorted(effects.items(), key=lambda found: (-found[1].each, found[0])))
 
 
@@ -62,6 +65,7 @@ def undone(values: pd.Series[Any], reference: ColumnProfile) -> pd.Series[Any]:
 
 def _numbers(values: pd.Series[Any], reference: ColumnProfile, scale: float) -> NDArray[Any]:
     found: Floats = values.to_numpy(np.float64, copy=True)
+    whole = not np.mod(found[np.isfinite(found)], 1).any()
     counts = np.array(reference.counts, np.float64)
     there = np.isfinite(found)
     wanted = np.array([reference.nulls, counts.sum()]) * scale
@@ -73,7 +77,8 @@ def _numbers(values: pd.Series[Any], reference: ColumnProfile, scale: float) -> 
         found[kept & there] = _at_its_rank(found[kept & there], reference.edges, means, shares)
         rng = np.random.default_rng(0)
         found[kept & ~there] = means[rng.choice(len(means), int((kept & ~there).sum()), p=shares)]
-    return found
+    # Whole numbers stay whole: the model may take no others.
+    return np.rint(found) if whole else found
 
 
 def _at_its_rank(values: Floats, edges: Sequence[float], means: Floats, shares: Floats) -> Floats:

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from scipy import special
@@ -15,50 +15,43 @@ from airflow_mlops_provider.contracts.decide import Condition, Observation
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 from airflow_mlops_provider.steps.metrics import Influence
 
-__all__ = ["Figure", "crossings", "figures", "say"]
+__all__ = ["crossings", "figures", "say"]
 
-# Chance is judged over so many days, the more the surer and the fewer the sooner; of one day nobody knows its size.
+# Chance is judged over so many days, the more the surer and the fewer the sooner. Few days tell little of how they
+# resemble their neighbours: what is found in fewer than these has to be the surer, by its share of `alpha`.
 _WINDOWS = (timedelta(days=7), timedelta(days=14), timedelta(days=28))
-_FEWEST_BLOCKS = 7
+_FEWEST_DAYS = 7
+_SHARES = ((14, 0.01), (28, 0.1))
+_REST = 0.89
 
 
-class Figure(NamedTuple):
-    """What a condition is judged on, found in one of so many `looks`."""
-
-    estimate: MetricEstimate
-    looks: int = 1
-
-
-def figures(judged: Sequence[Observation], when: Mapping[str, Condition]) -> dict[str, Figure]:
+def figures(judged: Sequence[Observation], when: Mapping[str, Condition]) -> dict[str, MetricEstimate]:
     """Return the figures that conditions may name, of the last of `judged` (one champion's batches in data time).
 
     A metric whose condition has `alpha` is that of the batches of the last 7, 14 or 28 days together, whichever says
     most against the bound.
     """
     newest = judged[-1]
-    spans = _spans(judged)
-    found = {name: Figure(estimate) for name, estimate in newest.metrics.items()}
+    found = dict(newest.metrics)
     for name in found.keys() & {name for name, bounds in when.items() if bounds.alpha is not None}:
-        seen = [_together([each.metrics[name] for each in span if name in each.metrics]) for span in spans]
-        most = max(seen, key=lambda estimate: _evidence(estimate, when[name]))
-        found[name] = Figure(most, len(seen))
+        seen = [_together(name, [each for each in span if name in each.metrics]) for span in _spans(judged)]
+        found[name] = max(seen, key=lambda estimate: _evidence(estimate, when[name]))
     counts = {"drifted_columns": len(newest.drifted), "named_columns": len(newest.named)}
-    found |= {name: Figure(MetricEstimate(value=count, rows=newest.labelled)) for name, count in counts.items()}
+    found |= {name: MetricEstimate(value=count, rows=newest.labelled) for name, count in counts.items()}
     if newest.max_effect is not None:
-        found["max_effect"] = Figure(MetricEstimate(value=newest.max_effect, rows=newest.labelled))
+        found["max_effect"] = MetricEstimate(value=newest.max_effect, rows=newest.labelled)
     return found
 
 
-def crossings(found: Mapping[str, Figure], when: Mapping[str, Condition]) -> dict[str, Condition]:
+def crossings(found: Mapping[str, MetricEstimate], when: Mapping[str, Condition]) -> dict[str, Condition]:
     """Return the conditions whose figure is beyond a bound, with `alpha` by more than chance."""
     return {name: bounds for name, bounds in when.items() if name in found and _crossed(found[name], bounds)}
 
 
-def say(name: str, figure: Figure, bounds: Condition) -> str:
+def say(name: str, estimate: MetricEstimate, bounds: Condition) -> str:
     """Return a figure with what is allowed, for a reason."""
     kept = {"at most": bounds.above, "at least": bounds.below, "at most +-": bounds.abs_above}
     allowed = " and ".join(f"{word} {bound:g}" for word, bound in kept.items() if bound is not None)
-    estimate = figure.estimate
     error = "" if estimate.se is None else f" (se {estimate.se:.4f})"
     value = f"{estimate.value:g}" if name.endswith("_columns") else f"{estimate.value:+.4f}"
     sure = "" if bounds.alpha is None else f" but for chance at {bounds.alpha:g}, in {estimate.blocks} days"
@@ -66,16 +59,15 @@ def say(name: str, figure: Figure, bounds: Condition) -> str:
 
 
 def _spans(judged: Sequence[Observation]) -> list[list[Observation]]:
-    """Return the last batches of each window; one that has no more of them than a shorter one is left out."""
+    """Return the last batches of each window."""
     end = judged[-1].end
-    spans = [[seen for seen in judged if seen.end > end - window] for window in _WINDOWS]
-    return [span for i, span in enumerate(spans) if i == 0 or len(span) > len(spans[i - 1])]
+    return [[seen for seen in judged if seen.end > end - window] for window in _WINDOWS]
 
 
-def _crossed(figure: Figure, bounds: Condition) -> bool:
+def _crossed(estimate: MetricEstimate, bounds: Condition) -> bool:
     if bounds.alpha is None:
-        return _beyond(figure.estimate, bounds) > 0
-    return _evidence(figure.estimate, bounds) > -math.log(bounds.alpha / figure.looks)
+        return _beyond(estimate, bounds) > 0
+    return _evidence(estimate, bounds) > -math.log(bounds.alpha)
 
 
 def _beyond(estimate: MetricEstimate, bounds: Condition) -> float:
@@ -90,30 +82,39 @@ def _beyond(estimate: MetricEstimate, bounds: Condition) -> float:
 
 def _evidence(estimate: MetricEstimate, bounds: Condition) -> float:
     """Return minus the logarithm of the chance to be as far beyond the bounds; 0 of too few days, as nobody knows."""
-    if not estimate.se or estimate.blocks < _FEWEST_BLOCKS:
+    if not estimate.se or estimate.blocks < _FEWEST_DAYS:
         return 0.0
     degrees = math.inf if estimate.df is None else estimate.df
-    return -math.log(max(float(special.stdtr(degrees, -_beyond(estimate, bounds) / estimate.se)), sys.float_info.min))
+    chance = float(special.stdtr(degrees, -_beyond(estimate, bounds) / estimate.se))
+    share = next((share for days, share in _SHARES if estimate.blocks < days), _REST)
+    return -math.log(max(chance / share, sys.float_info.min))
 
 
-def _together(parts: Sequence[MetricEstimate]) -> MetricEstimate:
+def _together(name: str, batches: Sequence[Observation]) -> MetricEstimate:
     """Return the mean of a metric over batches, by rows, with its standard error.
 
-    Where each batch has an error of its own the errors add up, with Satterthwaite's degrees of freedom (1946,
-    Biometrics 2); batches of a day have none, and are the blocks themselves.
+    Those that have an error of their own count alone, and their errors add up, with Satterthwaite's degrees of freedom
+    (1946, Biometrics 2). Batches of a day or less have none: then their local days are the blocks.
     """
+    with_error = [seen for seen in batches if seen.metrics[name].se is not None]
+    parts = [seen.metrics[name] for seen in with_error or batches]
     if len(parts) == 1:
         return parts[0]
-    values = np.array([part.value for part in parts])
-    rows = np.array([part.rows for part in parts], np.float64)
+    values, rows = (np.array([getattr(part, key) for part in parts], np.float64) for key in ("value", "rows"))
     weights = rows / rows.sum()
     mean, count = float(weights @ values), int(rows.sum())
-    if any(part.se is None for part in parts):
-        return Influence(mean, weights * (values - mean), count).estimate()
+    if not with_error:
+        _, day = np.unique([_day(seen) for seen in batches], return_inverse=True)
+        by_day = np.bincount(day, weights * (values - mean)).astype(np.float64)
+        return Influence(mean, by_day, count).estimate()
     errors = (weights * np.array([part.se for part in parts])) ** 2
     degrees = np.array([math.inf if part.df is None else part.df for part in parts])
     spread = float((errors**2 / degrees).sum())
     df = float(errors.sum()) ** 2 / spread if spread else None
-    return MetricEstimate(
-        value=mean, se=math.sqrt(errors.sum()), df=df, rows=count, blocks=sum(part.blocks for part in parts)
-    )
+    blocks = sum(part.blocks for part in parts)
+    return MetricEstimate(value=mean, se=math.sqrt(errors.sum()), df=df, rows=count, blocks=blocks)
+
+
+def _day(seen: Observation) -> int:
+    """Return the local day that a batch ends in, as a number; a day ends at midnight, which is the next one's."""
+    return (seen.end.astimezone(ZoneInfo(seen.timezone)) - timedelta(microseconds=1)).toordinal()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import duckdb
 
 from airflow_mlops_provider.contracts.base import DatasetRef
 from airflow_mlops_provider.contracts.monitor import BatchDrift, ColumnDrift, DriftResult, DriftSpec
 from airflow_mlops_provider.contracts.profile import Profile
+from airflow_mlops_provider.contracts.protocol import Message
 from airflow_mlops_provider.exceptions import ConfigError, DataError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.alarms import drift as columns_drift
@@ -99,15 +101,14 @@ def _scored(spec: DriftSpec, context: StepContext, model: str) -> DriftResult:
     known = monitoring.lines("drift")
     scored = BatchLedger(lake, predictions_table(model)).accepted()
     dataset = {row.batch.id: row for row in BatchLedger(lake, str(spec.dataset)).accepted()}
-    profiles: dict[str, Profile] = {}
-    results = []
+    versions = _Versions(context, model)
+    # What a try that died has recorded: it may have told nobody.
+    results = [BatchDrift.model_validate(x["record"]) for x in known.values() if x["run_key"] == context.run_key]
     for row in scored:
         if row.batch.id in known:
             continue
         version = str(row.detail["version"])
-        if version not in profiles:
-            profiles[version] = _reference(context, model, version)
-        result = _batch(spec, context, dataset[row.batch.id], row, profiles[version])
+        result = _batch(spec, context, dataset[row.batch.id], row, versions)
         result = begun(result, row.batch.end, known, DecisionLedger(lake, spec.pipeline).decisions())
         monitoring.add(
             "drift", row.batch.id, row.batch.end, result, model=model, version=version, run_key=context.run_key
@@ -118,7 +119,19 @@ def _scored(spec: DriftSpec, context: StepContext, model: str) -> DriftResult:
     return DriftResult(batches=tuple(results), no_champion=() if scored else tuple(dataset))
 
 
-def _batch(spec: DriftSpec, context: StepContext, row: BatchRow, scored: BatchRow, reference: Profile) -> BatchDrift:
+class _Versions:
+    """The profiles and models of one registered model's versions, each read once."""
+
+    def __init__(self, context: StepContext, model: str) -> None:
+        self.context = context
+        self.profile = cache(partial(_reference, context, model))
+        self.model = cache(partial(self._load, model))
+
+    def _load(self, model: str, version: str) -> Any:
+        return models.load(models.version_uri(models.connect(self.context), model, version))
+
+
+def _batch(spec: DriftSpec, context: StepContext, row: BatchRow, scored: BatchRow, of: _Versions) -> BatchDrift:
     lake = context.lake(spec)
     versions = {str(k): int(v) for k, v in scored.detail["versions"].items()}
     with duckdb.connect(config={"memory_limit": "1GB"}) as con:
@@ -131,31 +144,29 @@ def _batch(spec: DriftSpec, context: StepContext, row: BatchRow, scored: BatchRo
             f"where p.role = 'champion' and p.{identifier(BATCH_COLUMN)} = v.{identifier(BATCH_COLUMN)}"
         )
         version = str(scored.detail["version"])
-        result = _compare(con, "monitored", reference, spec, batch=row.batch.id, version=version)
-        result = _with_effects(con, spec, context, result, reference)
+        result = _compare(con, "monitored", of.profile(version), spec, batch=row.batch.id, version=version)
+        result = _with_effects(con, spec, result, of)
         if spec.report and result.paged:
             path = write_report(con, "monitored", spec, context, result)
             result = result.model_copy(update={"report": path})
         return result
 
 
-def _with_effects(
-    con: duckdb.DuckDBPyConnection, spec: DriftSpec, context: StepContext, result: BatchDrift, reference: Profile
-) -> BatchDrift:
-    """Add what each drifted column does to the model's predictions, where the model can be loaded here."""
-    drifted = [c for c in reference.columns if c.name in result.drifted and c.name != PREDICTION]
+def _with_effects(con: duckdb.DuckDBPyConnection, spec: DriftSpec, result: BatchDrift, of: _Versions) -> BatchDrift:
+    """Add what each drifted column does to the model's predictions, where the model can say it here."""
+    version = str(result.version)
+    drifted = [c for c in of.profile(version).columns if c.name in result.drifted and c.name != PREDICTION]
     if not drifted or not result.rows:
         return result
-    client = models.connect(context)
-    try:
-        model = models.load(models.version_uri(client, str(spec.model), str(result.version)))
-    except ModuleNotFoundError as exc:
-        # What watches need not have what fits: the distances stand without it.
-        context.say(f"{result.batch}: no effects on predictions: the model needs {exc.name}, which is not here")
-        return result
     sample = con.sql(f"select * from monitored using sample reservoir({SAMPLED} rows) repeatable (0)")
-    rows = frame(inputs(model, sample.to_arrow_table(), str(spec.dataset)))
-    effects = attribute(partial(models.predict, model), rows, drifted)
+    try:
+        model = of.model(version)
+        rows = frame(inputs(model, sample.to_arrow_table(), str(spec.dataset)))
+        effects = attribute(partial(models.predict, model), rows, drifted)
+    except Exception as exc:  # noqa: BLE001  # what watches need not have what fits; the distances stand, and monitoring goes on
+        text = f"{result.batch}: no effects on predictions: version {version}: {type(exc).__name__}: {exc}"
+        of.context.emit(Message(text, level="warning"))
+        return result
     columns = tuple(c.model_copy(update={"effect": effects.get(c.column)}) for c in result.columns)
     return result.model_copy(update={"columns": columns})
 

@@ -56,7 +56,13 @@ def build_profile(
         ranges = scan.ranges(numeric)
         edges = {name: _edges(values, bins, ranges[name]) for name, values in scan.samples(numeric, rows)}
         levels = scan.levels([name for name in columns if name not in edges], max_levels)
-        return _assemble(scan, columns, edges, levels)
+        profile = _assemble(scan, columns, edges, levels)
+    for column in profile.columns:
+        if column.kind != "categorical" and column.std is None and any(column.counts):
+            raise DataError(
+                f"{column.name}: its values are too large for a standard deviation; leave it out or scale it"
+            )
+    return profile
 
 
 def profile_like(
@@ -74,7 +80,8 @@ def profile_like(
     A level that the reference never had falls into its `REST`, or into `NEW` where it knew all levels.
     A column of the reference that is not there is left out; one that turned from number to text or back, or
     that stands in `columns` and not in the reference, gets bins of its own and no blocks. Without a row all
-    counts are 0. Raises DataError as `build_profile`.
+    counts are 0. Values too large for a deviation leave it out: a batch is compared by its counts. Raises DataError
+    as `build_profile`.
     """
     with closing(_scan(con, relation, timestamp, timezone)) as scan:
         there = [column for column in reference.columns if column.name in scan.names]
@@ -112,7 +119,7 @@ def _assemble(
                 kind=scan.kind(name),
                 edges=tuple(edges.get(name, ())),
                 levels=tuple(levels.get(name, ())),
-                **_counts(name, found.columns[name], len(ids)),
+                **_counts(found.columns[name], len(ids)),
             )
             for name in columns
         ),
@@ -122,9 +129,7 @@ def _assemble(
     )
 
 
-def _counts(name: str, tally: Tally, days: int) -> dict[str, Any]:
-    if not math.isfinite(tally.figures.std or 0.0):
-        raise DataError(f"{name}: its values are too large for a standard deviation; leave it out or scale it")
+def _counts(tally: Tally, days: int) -> dict[str, Any]:
     *counts, nulls = tally.counts.sum(axis=0).tolist()
     blocks = tuple(map(tuple, tally.counts[:days].tolist()))
     return {
@@ -132,7 +137,7 @@ def _counts(name: str, tally: Tally, days: int) -> dict[str, Any]:
         "nulls": nulls,
         "blocks": blocks,
         "sums": tuple(tally.sums),
-        **asdict(tally.figures),
+        **{name: value for name, value in asdict(tally.figures).items() if value is not None and math.isfinite(value)},
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +16,11 @@ __all__ = ["shares"]
 # Levels that a picture shows; the rest together is one more.
 _MOST_LEVELS = 20
 _NULL, _OTHERS = "null", "others"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Of Python's calendar, either way: a column may hold dates beyond it.
+_LAST_DATE = 60e9
+# A text without limit has no place in a picture, nor in a ledger.
+_LONGEST = 40
 
 
 def shares(reference: ColumnProfile, current: ColumnProfile) -> Shares:
@@ -34,6 +39,7 @@ def shares(reference: ColumnProfile, current: ColumnProfile) -> Shares:
         places, then, now = _frequent(places, then, now)
     else:
         places = [*_bins(reference), _NULL]
+    places = [place if len(place) <= _LONGEST else f"{place[: _LONGEST - 1]}…" for place in places]
     return Shares(places=tuple(places), reference=_rounded(then), current=_rounded(now))
 
 
@@ -54,8 +60,8 @@ def _bins(column: ColumnProfile) -> list[str]:
 
 
 def _text(edge: float, kind: str) -> str:
-    if kind == "datetime":
-        return datetime.fromtimestamp(edge, UTC).isoformat(" ", "minutes")[:16]
+    if kind == "datetime" and abs(edge) < _LAST_DATE:
+        return (_EPOCH + timedelta(seconds=edge)).isoformat(" ", "minutes")[:16]
     return f"{edge:.4g}"
 
 

@@ -75,6 +75,7 @@ class World:
     def __init__(self, lake, context):
         self.lake, self.context = lake, context
         self.common = {"pipeline": "p", "lake": lake.root}
+        self.looks = 0
 
     def at(self, key):
         return dataclasses.replace(self.context, run_key=key)
@@ -114,6 +115,7 @@ class World:
     def rollback(self, key, **kwargs):
         return rollback(RollbackSpec(**self.common, model="m", **kwargs), self.at(key))
 
-    def drift(self, **kwargs):
+    def drift(self, *, retry=False, **kwargs):
+        self.looks += not retry
         spec = {"model": "m", "dataset": "entities", "event_timestamp": "at", "report": False}
-        return drift(DriftSpec(**self.common, **{**spec, **kwargs}), self.at("drift"))
+        return drift(DriftSpec(**self.common, **{**spec, **kwargs}), self.at(f"drift {self.looks}"))

@@ -83,6 +83,26 @@ def test_booleans_are_numbers_in_a_frame_and_levels_in_a_profile():
     assert undone(now, reference_of(then)[0]).mean() == pytest.approx(0.25, abs=0.002)
 
 
+def test_whole_numbers_stay_whole():
+    rng = np.random.default_rng(0)
+    then, now = pd.DataFrame({"hour": rng.integers(0, 24, 500) * 1.0}), pd.Series(rng.integers(12, 30, 500) * 1.0)
+    back = undone(now.rename("hour"), reference_of(then)[0])
+    assert not np.mod(back, 1).any()
+    assert back.mean() == pytest.approx(then["hour"].mean(), abs=0.5)
+
+
+def test_rows_without_a_prediction_are_left_out():
+    rows = drawn(1).assign(size=drawn(1)["size"] + 1.0)
+    gaps = rows["weight"].to_numpy() < 0
+
+    def odd(frame):
+        return np.where(gaps, np.nan, linear(frame))
+
+    found = attribute(odd, rows, reference_of(drawn())[:1])["size"]
+    assert (found.rows, found.mean) == ((~gaps).sum(), pytest.approx(2.0, abs=0.15))
+    assert attribute(lambda frame: np.full(len(frame), np.nan), rows, reference_of(drawn())) == {}
+
+
 def test_rows_of_the_reference_itself_have_no_effect():
     effects = attribute(linear, drawn(), reference_of(drawn()))
     assert max(effect.each for effect in effects.values()) < 0.02

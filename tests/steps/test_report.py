@@ -78,7 +78,7 @@ def test_where_the_model_cannot_be_loaded_its_distances_stand(watched, monkeypat
     monkeypatch.setattr(models, "load", load)
     (found,) = watched.drift(timezone=ZONE.key).batches
     assert "size" in found.drifted
-    assert any("the model needs lightgbm" in message.text for message in said)
+    assert any("ModuleNotFoundError: No module named 'lightgbm'" in message.text for message in said)
 
 
 def test_an_incident_begins_once_and_again_after_it_ended(watched):
@@ -90,8 +90,21 @@ def test_an_incident_begins_once_and_again_after_it_ended(watched):
         if month == 3:
             made = Decision(id="p__3", batch="2013-03-01", at=batch(3).end, decision="none", reason="calm")
             DecisionLedger(watched.lake, "p").add(made)
+        # What a try that died has recorded it may not have told.
+        assert watched.drift(retry=True, page=("size",), timezone=ZONE.key).batches == (found,)
     assert begun == [(), ("size",), (), (), ("size",)]
     assert found.decision == "2013-03-01: none: calm"
+
+
+def test_a_batch_without_rows_ends_no_incident(watched):
+    shifted(watched, 3, 2.0)
+    (first,) = watched.drift(page=("size",), timezone=ZONE.key).batches
+    empty = rows(4).drop_columns(["late"]).slice(0, 0)
+    version, _ = watched.lake.write_once("entities", empty, app="entities/4")
+    BatchLedger(watched.lake, "entities").accept(batch(4), version=version, rows=0, run_key="test")
+    shifted(watched, 5, 2.0)
+    _, last = watched.drift(page=("size",), timezone=ZONE.key).batches
+    assert (first.began, last.paged, last.began) == (("size",), ("size",), ())
 
 
 @pytest.mark.parametrize(

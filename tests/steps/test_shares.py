@@ -6,6 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from airflow_mlops_provider.contracts.profile import ColumnProfile
 from airflow_mlops_provider.steps.profile import build_profile, profile_like
 from airflow_mlops_provider.steps.shares import shares
 
@@ -39,3 +40,10 @@ def test_of_many_levels_the_most_frequent_of_either_side_are_shown():
     assert {"l00", "l29", "others", "null"} <= set(found.places)
     assert found.current[found.places.index("l29")] == 1.0
     assert sum(found.reference) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_long_texts_are_cut_and_dates_of_any_year_are_told():
+    found = both(["x" * 500, "b"], ["b", "b"])
+    assert max(map(len, found.places)) == 40
+    far = ColumnProfile(name="x", kind="datetime", edges=(0.0, 4e11), counts=(1, 1, 1))
+    assert shares(far, far).places == ("to 1970-01-01 00:00", "1970-01-01 00:00 to 4e+11", "over 4e+11", "null")
