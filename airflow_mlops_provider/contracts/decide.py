@@ -45,8 +45,8 @@ class Condition(Contract):
         None,
         gt=0,
         lt=0.5,
-        description="how often chance alone may cross the bound: a one-sided t test by the figure's standard error, "
-        "over the batches of the last 7, 14 and 28 days",
+        description="how often in 28 days chance alone may cross the bound: a one-sided t test by the figure's own "
+        "standard error, over the batches of the last 7, 14 and 28 days",
     )
 
     @model_validator(mode="after")

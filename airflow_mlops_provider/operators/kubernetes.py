@@ -182,7 +182,7 @@ class KubernetesStepOperator(LastingPod):
         if found.outcome is not None and found.outcome.status != "failed":
             return self._mapped(found.outcome, context)
         # The next try shall not take this pod for its own, and packs the bundle itself.
-        remember(context, Memory(changes={k: v for k, v in self._changes.items() if k != "code"}))
+        remember(context, Memory(changes={k: v for k, v in (found.changes or {}).items() if k != "code"}))
         if found.outcome is not None:
             self._inner().fail(found.outcome)
         kind = AirflowFailException if found.action == "failed" else AirflowException

@@ -104,20 +104,28 @@ class DriftOperator(StepOperator):
         return there
 
     def succeeded(self, result: dict[str, Any], context: Context) -> Any:
-        """Tell of incidents that begin, each once: which columns, how far, what it does to the predictions."""
+        """Tell of incidents that begin, each once: which columns, how far, what it does to the predictions.
+
+        The result is without `shares`: what rows hold is in the lake, not in an XCom.
+        """
         for batch in result.get("batches", ()):
-            columns = [column for column in batch["columns"] if column["column"] in batch.get("began", ())]
-            if columns:
-                self.tell("drift", _incident(batch, columns), context, page=MonitoringLink.page, plot=_plot(columns))
-        return result
+            begun = [column for column in batch["columns"] if column["column"] in batch.get("began", ())]
+            if columns := sorted(begun, key=lambda column: -(column.get("effect") or {}).get("each", 0.0)):
+                page = MonitoringLink.page if batch["batch"] else ""
+                self.tell("drift", _incident(batch, columns), context, page=page, plot=_plot(columns))
+        return {**result, "batches": [_without_shares(batch) for batch in result.get("batches", ())]}
+
+
+def _without_shares(batch: Mapping[str, Any]) -> dict[str, Any]:
+    columns = [{key: value for key, value in column.items() if key != "shares"} for column in batch["columns"]]
+    return {**batch, "columns": columns}
 
 
 def _incident(batch: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> str:
-    """Return what people are told: columns in the order of what they do to the predictions."""
-    ordered = sorted(columns, key=lambda column: -(column.get("effect") or {}).get("each", 0.0))
+    """Return what people are told."""
     last = f"; last decision {batch['decision']}" if batch.get("decision") else ""
     where = f"batch {batch['batch']}: " if batch["batch"] else ""
-    return f"{where}{'; '.join(map(_drifted, ordered))}{last}"
+    return f"{where}{'; '.join(map(_drifted, columns))}{last}"
 
 
 def _drifted(column: Mapping[str, Any]) -> str:

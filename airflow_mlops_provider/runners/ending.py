@@ -46,7 +46,8 @@ _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNever
 class End:
     """How a pod ended, on which node. `outcome` is what the step said itself; `path` where in the lake it said so.
 
-    `usage` is what its main measured and told; `seconds` how long Kubernetes says that its container ran.
+    `usage` is what its main measured and told, `charged` whether it recorded that and all that pods before it had left
+    to be recorded; `seconds` how long Kubernetes says that its container ran.
     """
 
     cause: Cause
@@ -57,6 +58,7 @@ class End:
     node: str | None = None
     usage: Usage | None = None
     seconds: float | None = None
+    charged: bool = False
 
 
 def end_of(pod: Mapping[str, Any], container: str = CONTAINER) -> End:
@@ -72,8 +74,9 @@ def end_of(pod: Mapping[str, Any], container: str = CONTAINER) -> End:
     if cause == "running" and (pod.get("metadata") or {}).get("deletionTimestamp"):
         cause, detail = "node_lost", "somebody deleted the pod, and its node does not answer"
     node = (pod.get("spec") or {}).get("nodeName")
-    usage = Usage.told(ended.get("message") or "")
-    return End(cause, detail, ended.get("exitCode"), outcome, path, node, usage, _seconds(pod, found))
+    message = ended.get("message") or ""
+    usage, charged = Usage.told(message), _charged(message)
+    return End(cause, detail, ended.get("exitCode"), outcome, path, node, usage, _seconds(pod, found), charged)
 
 
 def _cause(status: Mapping[str, Any], container: Mapping[str, Any], ended: Mapping[str, Any]) -> tuple[Cause, str]:
@@ -92,6 +95,14 @@ def _cause(status: Mapping[str, Any], container: Mapping[str, Any], ended: Mappi
     if ended:
         return "exited", str(ended.get("reason") or "")
     return "running", _waits(status, waiting)
+
+
+def _charged(message: str) -> bool:
+    try:
+        data = json.loads(message)
+    except ValueError:
+        return False
+    return isinstance(data, dict) and data.get("charged") is True
 
 
 def _seconds(pod: Mapping[str, Any], container: Mapping[str, Any]) -> float | None:

@@ -52,10 +52,10 @@ def main(environment: Mapping[str, str], termination_log: str = _TERMINATION_LOG
         path = _kept(request, outcome, environment["MLOPS_POD"])
         price, unpaid = (json.loads(environment.get(name, "null")) for name in ("MLOPS_PRICE", "MLOPS_UNPAID"))
         before = [(Usage(pod["seconds"], 0), pod["gpu"]) for pod in unpaid or ()]
-        _charge(request, outcome, [*before, (usage, price)])
-        message = _message(outcome, path, usage)
+        charged = _charge(request, outcome, [*before, (usage, price)])
+        message = _message(outcome, path, usage, charged)
     elif outcome.status == "failed":
-        message = _message(outcome, _kept(request, outcome, worker_name(environment["MLOPS_POD"], rank)), usage)
+        message = _message(outcome, _kept(request, outcome, worker_name(environment["MLOPS_POD"], rank)), usage, False)
     else:
         # The outcome is the first worker's.
         message = json.dumps({"usage": usage.as_json()})
@@ -117,12 +117,13 @@ def _kept(request: Request, outcome: Outcome, pod: str) -> str | None:
     return path
 
 
-def _charge(request: Request, outcome: Outcome, pods: Iterable[tuple[Usage, Any]]) -> None:
-    """Add what the pods of a training used to its MLflow run, also where it was stopped; where that fails, the log
-    says so.
+def _charge(request: Request, outcome: Outcome, pods: Iterable[tuple[Usage, Any]]) -> bool:
+    """Add what the pods of a training used to its MLflow run, also where it was stopped; return whether it is there.
+
+    Where it fails, the log says so.
     """
     if request.step != "train":
-        return
+        return True
     from airflow_mlops_provider.steps.context import StepContext
     from airflow_mlops_provider.steps.cost import record_cost, unfinished_run
 
@@ -136,14 +137,14 @@ def _charge(request: Request, outcome: Outcome, pods: Iterable[tuple[Usage, Any]
     except Exception as exc:  # noqa: BLE001  # a training's end does not hang on its bill
         text = redacted(f"{type(exc).__name__}: {exc}", request.connections)
         print(f"what the run used could not be recorded: {text}", file=sys.stderr)
+        return False
+    return bool(run_id)
 
 
-def _message(outcome: Outcome, path: str | None, usage: Usage) -> str:
-    data: dict[str, Any] = {"path": path, "usage": usage.as_json(), "outcome": json.loads(outcome.encode())}
-    whole = json.dumps(data)
-    if len(whole.encode()) <= _MESSAGE_BYTES or path is None:
-        return whole
-    return json.dumps({"path": path, "usage": usage.as_json()})
+def _message(outcome: Outcome, path: str | None, usage: Usage, charged: bool) -> str:
+    data: dict[str, Any] = {"path": path, "usage": usage.as_json(), "charged": charged}
+    whole = json.dumps({**data, "outcome": json.loads(outcome.encode())})
+    return whole if len(whole.encode()) <= _MESSAGE_BYTES or path is None else json.dumps(data)
 
 
 if __name__ == "__main__":

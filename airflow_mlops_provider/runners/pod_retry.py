@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from airflow_mlops_provider.contracts.pod import GpuClass, Pod
@@ -24,7 +24,10 @@ _AWAY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The step has ended; another pod runs, with `changes`; it failed for good; it failed and a retry may help."""
+    """The step has ended; another pod runs, with `changes`; it failed for good; it failed and a retry may help.
+
+    `changes` are also what the next try should know.
+    """
 
     action: Literal["outcome", "again", "failed", "retry"]
     reason: str = ""
@@ -40,14 +43,19 @@ def next_of(end: End, pod: Pod, changes: Mapping[str, Any], classes: Mapping[str
     device, on another node. Out of memory is answered once with `memory_ceiling`. What a pod used and could not tell
     is recorded by the next one.
     """
+    made = _with_its_price(end, pod, changes, classes)
+    found = _following(end, pod, made, classes)
+    return found if found.changes is not None else replace(found, changes=made)
+
+
+def _following(end: End, pod: Pod, changes: Mapping[str, Any], classes: Mapping[str, GpuClass]) -> Next:
     said = end.outcome
     if said is not None and (said.status != "failed" or end.cause == "exited"):
         return Next("outcome", outcome=said)
-    made = _with_its_price(end, pod, changes, classes)
     if end.cause in INTERRUPTED:
-        return _replaced(end, pod, made, classes)
+        return _replaced(end, pod, changes, classes)
     if end.cause == "out_of_memory":
-        return _with_more_memory(pod, made)
+        return _with_more_memory(pod, changes)
     return _failed(end, pod)
 
 
@@ -57,13 +65,13 @@ def with_changes(pod: Pod, changes: Mapping[str, Any]) -> Pod:
 
 
 def _with_its_price(end: End, pod: Pod, changes: Mapping[str, Any], classes: Mapping[str, GpuClass]) -> dict[str, Any]:
-    """Return the changes with what this pod leaves to be recorded; one that told its usage recorded all before it."""
+    """Return the changes with what is left to be recorded: nothing where this pod did so."""
     others = {key: value for key, value in changes.items() if key != "unpaid"}
-    if end.usage is not None:
+    if end.charged:
         return others
     unpaid = [*changes.get("unpaid", ())]
-    if end.seconds:
-        unpaid.append({"seconds": end.seconds, "gpu": price_of(with_changes(pod, changes), classes)})
+    if seconds := end.usage.seconds if end.usage else end.seconds:
+        unpaid.append({"seconds": seconds, "gpu": price_of(with_changes(pod, changes), classes)})
     return {**others, "unpaid": unpaid} if unpaid else others
 
 

@@ -27,6 +27,8 @@ def end_of_workers(pods: Mapping[int, Mapping[str, Any]], workers: int, containe
     """
     found = [(*_weighed(pods.get(rank), container), rank) for rank in range(workers)]
     weight, _, end, rank = min(found, key=lambda one: (one[0], one[1], one[3]))
+    # The first worker records what all of them used.
+    end = replace(end, charged=found[0][2].charged)
     if weight == _WELL:
         return rank, end
     if weight == _TAKEN:

@@ -15,27 +15,34 @@ from airflow_mlops_provider.contracts.decide import Condition, Observation
 from airflow_mlops_provider.contracts.evaluate import MetricEstimate
 from airflow_mlops_provider.steps.metrics import Influence
 
-__all__ = ["crossings", "figures", "say"]
+__all__ = ["Figures", "crossings", "figures", "say"]
 
 # Chance is judged over so many days, the more the surer and the fewer the sooner. Few days tell little of how they
 # resemble their neighbours: what is found in fewer than these has to be the surer, by its share of `alpha`.
 _WINDOWS = (timedelta(days=7), timedelta(days=14), timedelta(days=28))
 _FEWEST_DAYS = 7
-_SHARES = ((14, 0.01), (28, 0.1))
-_REST = 0.89
+_SHARES = ((14, 0.1), (28, 0.3))
+_REST = 0.6
 
 
-def figures(judged: Sequence[Observation], when: Mapping[str, Condition]) -> dict[str, MetricEstimate]:
+class Figures(dict[str, MetricEstimate]):
+    """What conditions are judged on, by name; `looks` are the days of the last 28 on which they were."""
+
+    looks = 1
+
+
+def figures(judged: Sequence[Observation], when: Mapping[str, Condition]) -> Figures:
     """Return the figures that conditions may name, of the last of `judged` (one champion's batches in data time).
 
     A metric whose condition has `alpha` is that of the batches of the last 7, 14 or 28 days together, whichever says
     most against the bound.
     """
-    newest = judged[-1]
-    found = dict(newest.metrics)
+    newest, spans = judged[-1], _spans(judged)
+    found = Figures(newest.metrics)
+    found.looks = len({_day(seen) for seen in spans[-1]})
     for name in found.keys() & {name for name, bounds in when.items() if bounds.alpha is not None}:
-        seen = [_together(name, [each for each in span if name in each.metrics]) for span in _spans(judged)]
-        found[name] = max(seen, key=lambda estimate: _evidence(estimate, when[name]))
+        seen = [_together(name, [each for each in span if name in each.metrics]) for span in spans]
+        found[name] = max(seen, key=lambda estimate: _evidence(estimate, when[name], found.looks))
     counts = {"drifted_columns": len(newest.drifted), "named_columns": len(newest.named)}
     found |= {name: MetricEstimate(value=count, rows=newest.labelled) for name, count in counts.items()}
     if newest.max_effect is not None:
@@ -43,9 +50,11 @@ def figures(judged: Sequence[Observation], when: Mapping[str, Condition]) -> dic
     return found
 
 
-def crossings(found: Mapping[str, MetricEstimate], when: Mapping[str, Condition]) -> dict[str, Condition]:
+def crossings(found: Figures, when: Mapping[str, Condition]) -> dict[str, Condition]:
     """Return the conditions whose figure is beyond a bound, with `alpha` by more than chance."""
-    return {name: bounds for name, bounds in when.items() if name in found and _crossed(found[name], bounds)}
+    return {
+        name: bounds for name, bounds in when.items() if name in found and _crossed(found[name], bounds, found.looks)
+    }
 
 
 def say(name: str, estimate: MetricEstimate, bounds: Condition) -> str:
@@ -64,10 +73,10 @@ def _spans(judged: Sequence[Observation]) -> list[list[Observation]]:
     return [[seen for seen in judged if seen.end > end - window] for window in _WINDOWS]
 
 
-def _crossed(estimate: MetricEstimate, bounds: Condition) -> bool:
+def _crossed(estimate: MetricEstimate, bounds: Condition, looks: int) -> bool:
     if bounds.alpha is None:
         return _beyond(estimate, bounds) > 0
-    return _evidence(estimate, bounds) > -math.log(bounds.alpha)
+    return _evidence(estimate, bounds, looks) > -math.log(bounds.alpha)
 
 
 def _beyond(estimate: MetricEstimate, bounds: Condition) -> float:
@@ -80,14 +89,17 @@ def _beyond(estimate: MetricEstimate, bounds: Condition) -> float:
     return max((by for by in over if by is not None), default=-math.inf)
 
 
-def _evidence(estimate: MetricEstimate, bounds: Condition) -> float:
-    """Return minus the logarithm of the chance to be as far beyond the bounds; 0 of too few days, as nobody knows."""
+def _evidence(estimate: MetricEstimate, bounds: Condition, looks: int) -> float:
+    """Return minus the logarithm of the chance to be as far beyond the bounds once in 28 days, with so many `looks`.
+
+    It is 0 of too few days, as nobody knows.
+    """
     if not estimate.se or estimate.blocks < _FEWEST_DAYS:
         return 0.0
     degrees = math.inf if estimate.df is None else estimate.df
     chance = float(special.stdtr(degrees, -_beyond(estimate, bounds) / estimate.se))
-    share = next((share for days, share in _SHARES if estimate.blocks < days), _REST)
-    return -math.log(max(chance / share, sys.float_info.min))
+    share = next((share for days, share in _SHARES if estimate.blocks < days), _REST if looks > 1 else 1.0)
+    return -math.log(max(chance / share * looks, sys.float_info.min))
 
 
 def _together(name: str, batches: Sequence[Observation]) -> MetricEstimate:

@@ -22,6 +22,8 @@ _STYLE = (
     "td:first-child,th{white-space:nowrap}svg{background:#fafafa;border:1px solid #ddd}"
     ".named{background:#f4b6b6}.drifted{background:#fbe6c0}.retrain{font-weight:bold}"
 )
+# A page is for people: of more than these nobody looks at pictures.
+_PICTURED_BATCHES, _PICTURED_COLUMNS = 60, 50
 # Half of the interval that covers 95 % of a normal error.
 _ERRORS = 1.96
 
@@ -124,10 +126,12 @@ def _distance(column: Json | None) -> str:
 
 def _pictures(batches: Sequence[str], drift: dict[str, Json]) -> str:
     """Of each column that drifted, its newest drifted window against the reference, and its distances."""
-    found = {b: {c["column"]: c for c in drift[b]["record"]["columns"]} for b in batches if b in drift}
+    seen = [batch for batch in batches if batch in drift][-_PICTURED_BATCHES:]
+    found = {b: {c["column"]: c for c in drift[b]["record"]["columns"]} for b in seen}
     newest = {name: (b, c) for b, columns in found.items() for name, c in columns.items() if c.get("shares")}
     parts = []
-    for name, (batch, column) in sorted(newest.items()):
+    last = sorted(newest.items(), key=lambda one: (-seen.index(one[1][0]), one[0]))[:_PICTURED_COLUMNS]
+    for name, (batch, column) in sorted(last):
         drawn = {b: ColumnDrift.model_validate(columns[name]) for b, columns in found.items() if name in columns}
         parts.append(
             f"<h3>{escape(name)}, {escape(batch)}</h3><p>{escape(_told(column))}</p>"

@@ -73,7 +73,9 @@ def _shown(instance: Instance, **what: Any) -> ShowResult:
         )
     if fields is None and what.get("monitoring"):
         raise DataError("Airflow keeps the arguments of a DAG's last 30 runs: take the link of a newer one")
-    fields = fields or {}
+    # A step in a pod has its arguments one below.
+    below = (fields or {}).get("spec")
+    fields = {**(below if isinstance(below, dict) else {}), **(fields or {})}
     hook = LakeHook(lake=fields.get("lake"))
     root, store = hook.root(), hook.fields()
     if "://" not in root and not root.startswith("/"):

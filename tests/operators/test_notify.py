@@ -9,6 +9,7 @@ import pytest
 from airflow_mlops_provider.contracts.monitor import BatchDrift, ColumnDrift, DriftResult, PredictionEffect, Shares
 from airflow_mlops_provider.contracts.protocol import Outcome
 from airflow_mlops_provider.contracts.validate import DatasetVerdict, ValidateResult
+from airflow_mlops_provider.operators.monitor import DriftOperator
 
 NOTIFIER = """
 import json
@@ -124,3 +125,12 @@ def test_an_incident_is_told_with_columns_effects_link_plot_and_decision(run_dag
     assert link.endswith("/drift/-1/monitoring")
     assert "/mlops/watch/" in link
     assert "<title>AA: 70.00% before, 20.00% now</title>" in plot
+
+
+def test_what_rows_hold_is_not_in_the_xcom():
+    shares = Shares(places=("mail@example.org", "null"), reference=(0.7, 0.3), current=(0.2, 0.8))
+    batch = BatchDrift(batch="b", rows=5, columns=(drifted("mail", shares=shares),), drifted=("mail",), paged=())
+    operator = DriftOperator(task_id="drift", current={"name": "a"}, reference={"name": "b"})
+    found = operator.succeeded(DriftResult(batches=(batch,)).model_dump(mode="json"), {})
+    assert "mail@example.org" not in json.dumps(found)
+    assert found["batches"][0]["columns"][0]["jensen_shannon"] == 0.21

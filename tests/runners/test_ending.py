@@ -113,7 +113,26 @@ def test_what_a_lost_pod_used_is_recorded_by_the_next_that_can():
     dear = {"class": "dear", "devices": 2, "price": 3.0}
     assert second.changes["unpaid"] == [{"seconds": 60, "gpu": spot}, {"seconds": 30, "gpu": dear}]
     told = following(End("preempted", seconds=9, usage=Usage(8.0, 1)), second.changes, pod, classes)
-    assert "unpaid" not in told.changes
+    assert told.changes["unpaid"][2:] == [{"seconds": 8.0, "gpu": dear}]
+    paid = following(End("preempted", seconds=9, usage=Usage(8.0, 1), charged=True), second.changes, pod, classes)
+    assert "unpaid" not in paid.changes
+
+
+@pytest.mark.parametrize("end", [End("node_lost", seconds=60), End("image", seconds=60), End("deadline", seconds=60)])
+def test_what_a_try_leaves_to_be_recorded_is_the_next_trys(end):
+    found = following(end, {"lost": 2})
+    assert found.action in ("retry", "failed")
+    assert found.changes["unpaid"] == [{"seconds": 60, "gpu": None}]
+    failed = following(
+        End("exited", outcome=FAULT, seconds=60, charged=True), {"unpaid": [{"seconds": 1, "gpu": None}]}
+    )
+    assert (failed.action, failed.changes) == ("outcome", {})
+
+
+def test_a_pod_says_whether_it_recorded_what_it_used():
+    message = {"path": "p", "usage": {"seconds": 1.0, "peak_memory_bytes": 1}, "outcome": json.loads(DONE.encode())}
+    assert not end_of({"status": terminated("Completed", 0, json.dumps(message))}).charged
+    assert end_of({"status": terminated("Completed", 0, json.dumps({**message, "charged": True}))}).charged
 
 
 def test_a_pod_that_waits_says_for_what():

@@ -113,8 +113,9 @@ def test_a_result_too_large_for_the_message_is_in_the_lake():
     from airflow_mlops_provider.runners import pod
 
     large, used = Outcome("succeeded", result={"text": "x" * 5000}), Usage(1.5, 2**30)
-    message = json.loads(pod._message(large, "_outcomes/p.json", used))
-    assert message == {"path": "_outcomes/p.json", "usage": {"seconds": 1.5, "peak_memory_bytes": 2**30}}
+    message = json.loads(pod._message(large, "_outcomes/p.json", used, True))
+    usage = {"seconds": 1.5, "peak_memory_bytes": 2**30}
+    assert message == {"path": "_outcomes/p.json", "usage": usage, "charged": True}
     assert len(pod._message(Outcome("succeeded", result={}), "_outcomes/p.json", used).encode()) < 4096
 
 
