@@ -69,7 +69,7 @@ $(TEST_ENV)/ready: requirements/test.txt pyproject.toml
 # The tools and the lowest versions come from pyproject.toml's own extras and bounds.
 COMPILE := $(TEST_ENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header
 requirements: $(TEST_ENV)/ready
-	for name in airflow demo spark test; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	for name in airflow demo nannyml spark test; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 	$(COMPILE) pyproject.toml $(addprefix --extra ,lake mlflow feast dbt evidently s3) -o requirements/tools.txt
 	$(COMPILE) pyproject.toml --extra lake --extra mlflow requirements/torch.in -o requirements/torch.txt
 	$(COMPILE) pyproject.toml --extra all requirements/lowest.in --resolution lowest-direct --upgrade -o requirements/lowest.txt

@@ -116,7 +116,7 @@ def test_a_result_too_large_for_the_message_is_in_the_lake():
     message = json.loads(pod._message(large, "_outcomes/p.json", used, True))
     usage = {"seconds": 1.5, "peak_memory_bytes": 2**30}
     assert message == {"path": "_outcomes/p.json", "usage": usage, "charged": True}
-    assert len(pod._message(Outcome("succeeded", result={}), "_outcomes/p.json", used).encode()) < 4096
+    assert len(pod._message(Outcome("succeeded", result={}), "_outcomes/p.json", used, True).encode()) < 4096
 
 
 @pytest.mark.parametrize("function", ["good", "raises"])
