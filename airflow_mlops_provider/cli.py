@@ -44,13 +44,18 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="print the DAGs and tasks that a file makes")
     plan.add_argument("file", type=Path)
     plan.add_argument("--format", choices=("text", "json"), default="text")
-    plan.add_argument("--manifest", metavar="STEP", help="print the pod that a step would run in, as YAML")
+    shown = plan.add_mutually_exclusive_group()
+    shown.add_argument("--manifest", metavar="STEP", help="print the pod that a step would run in, as YAML")
+    shown.add_argument("--against", metavar="REV|FILE", help="print what differs from a git revision or another file")
     plan.set_defaults(command=_plan)
 
     lint = commands.add_parser("lint", help="print every error of the files, with lines")
-    lint.add_argument("files", type=Path, nargs="+", metavar="file")
+    lint.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="a pipeline file, or a folder of them")
     lint.add_argument("--format", choices=("text", "json", "github"), default="text")
     lint.set_defaults(command=_lint)
+
+    schema = commands.add_parser("schema", help="print the JSON schema of a pipeline file, for editors")
+    schema.set_defaults(command=_schema)
 
     retrain = commands.add_parser("retrain", help="try a retraining policy over a pipeline's history")
     simulate = retrain.add_subparsers(required=True, metavar="COMMAND").add_parser(
@@ -145,7 +150,19 @@ def _plan(given: argparse.Namespace) -> int:
     from airflow_mlops_provider.factory.show import plan_text
 
     planned = plan(given.file, environment=given.environment, bundle=_bundle(given))
-    if given.manifest:
+    if given.against:
+        from airflow_mlops_provider.factory.compare import differences_json, differences_text
+        from airflow_mlops_provider.factory.earlier import earlier_plan
+
+        config = FactoryConfig.from_environment()
+        earlier = earlier_plan(
+            given.against, given.file, replace(config, environment=given.environment or config.environment)
+        )
+        as_json = given.format == "json"
+        print(
+            json.dumps(differences_json(earlier, planned), indent=2) if as_json else differences_text(earlier, planned)
+        )
+    elif given.manifest:
         from airflow_mlops_provider.factory.pods import manifest_text
 
         print(manifest_text(planned, given.manifest, FactoryConfig.from_environment()), end="")
@@ -157,16 +174,22 @@ def _plan(given: argparse.Namespace) -> int:
 
 
 def _lint(given: argparse.Namespace) -> int:
-    from airflow_mlops_provider.factory.check import lint
-    from airflow_mlops_provider.factory.show import errors_text
+    from airflow_mlops_provider.factory.check import lint_files
+    from airflow_mlops_provider.factory.find import pipeline_files
+    from airflow_mlops_provider.factory.show import errors_text, summary_text
 
-    config = FactoryConfig.from_environment()
-    errors = [error for file in given.files for error in lint(file, bundle=_bundle(given, file), config=config)]
-    text = errors_text(errors, given.format)
-    print(text, end="" if text.endswith("\n") or not text else "\n")
-    if given.format == "text" and not errors:
-        print(f"{len(given.files)} file{'s' if len(given.files) > 1 else ''}: no error")
-    return 1 if errors else 0
+    found = [(file, _bundle(given, file, folder)) for file, folder in pipeline_files(given.paths)]
+    linted = lint_files(found, config=FactoryConfig.from_environment())
+    print(errors_text(linted, given.format), end="")
+    print(summary_text(linted), file=sys.stdout if given.format == "text" else sys.stderr)
+    return 1 if any(file.errors for file in linted) else 0
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from airflow_mlops_provider.factory.schema import schema
+
+    print(json.dumps(schema(), indent=2, ensure_ascii=False))
+    return 0
 
 
 def _adopt(given: argparse.Namespace) -> int:
@@ -246,9 +269,12 @@ def _sweep_pods(given: argparse.Namespace) -> int:
     return 0
 
 
-def _bundle(given: argparse.Namespace, file: Path | None = None) -> Path:
-    """Return the bundle's root: as given, else the working directory if the file lies below it, else its folder."""
+def _bundle(given: argparse.Namespace, file: Path | None = None, folder: Path | None = None) -> Path:
+    """Return the bundle's root: as given, else the working directory if the file lies below it, else its folder.
+
+    `folder` is the one that was named, where the file was found below it.
+    """
     if given.bundle is not None:
         return Path(given.bundle)
     path = (file or given.file).resolve()
-    return Path.cwd() if path.is_relative_to(Path.cwd()) else path.parent
+    return Path.cwd() if path.is_relative_to(Path.cwd()) else folder or path.parent

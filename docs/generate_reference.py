@@ -1,8 +1,8 @@
 """Write the generated parts of the reference pages from the code: `python docs/generate_reference.py`.
 
 With `--check` nothing is written: it ends with 1 and names the pages that are behind. The words that no docstring
-says stand in `docs/meanings.yaml`. A page holds a part between two comments, `<!-- generated: NAME -->` and
-`<!-- end of NAME -->`. Airflow is not imported: operators are read, not loaded.
+says stand in the package, in `factory/meanings.yaml`. A page holds a part between two comments,
+`<!-- generated: NAME -->` and `<!-- end of NAME -->`. Airflow is not imported: operators are read, not loaded.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from airflow_mlops_provider.contracts.pod import QUANTITY_PATTERN, Pod
+from airflow_mlops_provider.factory.meanings import MEANINGS, described, keys, meaning, section_words
 from airflow_mlops_provider.factory.models import Pipeline
 from airflow_mlops_provider.factory.options import RunsOn, TaskOptions
 from airflow_mlops_provider.get_provider_info import get_provider_info
@@ -32,18 +32,6 @@ from airflow_mlops_provider.steps.registry import STEPS
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "airflow_mlops_provider"
-MEANINGS: dict[str, str] = yaml.safe_load((DOCS / "meanings.yaml").read_text())
-# The operator whose docstring says what a section's keys mean.
-_SECTIONS = {
-    "data.transform": "DbtBuildOperator",
-    "data.materialize": "FeastMaterializeOperator",
-    "data.maintain": "LakeMaintainOperator",
-    "training.train": "TrainOperator",
-    "training.evaluate": "EvaluateOperator",
-    "scoring": "BatchScoreOperator",
-    "monitoring.drift": "DriftOperator",
-    "monitoring.performance": "PerformanceOperator",
-}
 _PLAIN = {bool: "true or false", int: "whole number", float: "number", str: "text", date: "day", timedelta: "duration"}
 _PATTERNS = {QUANTITY_PATTERN: "quantity", "^/": "absolute path"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "min_length": "not empty, at least"}
@@ -77,9 +65,7 @@ def _is_all(node: ast.Assign) -> bool:
 
 
 def _class(node: ast.ClassDef, module: str) -> Class:
-    text, _, rest = (ast.get_docstring(node) or "").partition(":param ")
-    said = re.split(r"\n:param ", rest) if rest else []
-    params = {one.partition(":")[0]: " ".join(one.partition(":")[2].split()) for one in said}
+    text, params = described(ast.get_docstring(node) or "")
     values, methods, arguments = {}, {}, []
     for item in node.body:
         if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
@@ -89,7 +75,7 @@ def _class(node: ast.ClassDef, module: str) -> Class:
                 arguments = _arguments(item)
             elif not item.name.startswith("_"):
                 methods[item.name] = (ast.get_docstring(item) or "").split("\n\n")[0].replace("\n", " ")
-    return Class(node.name, module, text.strip(), params, tuple(arguments), values, methods)
+    return Class(node.name, module, text, params, tuple(arguments), values, methods)
 
 
 def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str, str | None]]:
@@ -114,8 +100,7 @@ def _constant(node: ast.expr) -> Any:
 
 def pipeline_keys() -> str:
     """Return a table of keys for every mapping of a pipeline file."""
-    params = {path: one.params for path, name in _SECTIONS.items() for one in classes("operators") if one.name == name}
-    parts = [_section(path, model, params.get(path, {})) for path, model in models()]
+    parts = [_section(path, model, section_words().get(path, {})) for path, model in models()]
     pod = [_section(path, model, {}) for path, model in models("runs_on.kubernetes", Pod)]
     return "\n\n".join(["### Task options", _options_table(), *pod, *parts])
 
@@ -126,26 +111,8 @@ def models(path: str = "", root: type[BaseModel] = Pipeline) -> Iterator[tuple[s
     while pending:
         path, model = pending.pop(0)
         yield path, model
-        inner = [found for key, info in _fields(model) if (found := _model(_join(path, key), info.annotation))]
+        inner = [found for key, info in keys(model) if (found := _model(_join(path, key), info.annotation))]
         pending = [*inner, *pending]
-
-
-def meaning(path: str, model: type[BaseModel], info: FieldInfo, params: dict[str, str]) -> str:
-    """Return what a key means: `meanings.yaml`, else the field's description, else the operator's docstring.
-
-    In `meanings.yaml` it stands under its path, or under `Model.key`. Raises KeyError where nobody says.
-    """
-    key = path.rpartition(".")[2]
-    said = MEANINGS.get(path) or MEANINGS.get(f"{model.__name__}.{key}") or info.description or params.get(key)
-    if not said:
-        raise KeyError(f"docs/meanings.yaml: say what {path} means")
-    return said.replace(" (templated)", "")
-
-
-def _fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
-    """Return the fields by the key that the YAML writes, without the task options of a section."""
-    hidden = set(TaskOptions.model_fields) if model is not TaskOptions and issubclass(model, TaskOptions) else set()
-    return [(info.alias or name, info) for name, info in model.model_fields.items() if name not in hidden]
 
 
 def _section(path: str, model: type[BaseModel], params: dict[str, str]) -> str:
@@ -160,7 +127,7 @@ def _options_table() -> str:
 
 def _keys_table(path: str, model: type[BaseModel], params: dict[str, str]) -> str:
     rows = []
-    for key, info in _fields(model):
+    for key, info in keys(model):
         full = _join(path, key)
         inner = _model(full, info.annotation)
         link = f", [below](#{re.sub(r'[^a-z0-9_-]', '', inner[0].lower())})" if inner else ""
@@ -170,10 +137,14 @@ def _keys_table(path: str, model: type[BaseModel], params: dict[str, str]) -> st
 
 
 def _model(path: str, kind: Any) -> tuple[str, type[BaseModel]] | None:
-    """Return the mapping below a key, if there is one with keys of its own."""
+    """Return the mapping below a key, if there is one with keys of its own, or that may have."""
     kind = _bare(kind)
+    if get_origin(kind) in (Union, types.UnionType):
+        return next((found for one in get_args(kind) if (found := _model(path, one))), None)
     if get_origin(kind) is dict:
         return _model(f"{path}.NAME", get_args(kind)[1])
+    if get_origin(kind) is tuple:
+        return _model(path, get_args(kind)[0])
     if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in (RunsOn, TaskOptions):
         return path, kind
     return None
@@ -205,7 +176,7 @@ def _kind(kind: Any) -> str:
     if origin is Literal:
         return ", ".join(f"`{one}`" for one in arguments)
     if origin is tuple:
-        return f"list of {words(arguments[0])}"
+        return f"list of {'mappings' if _model('', kind) else words(arguments[0])}"
     if origin in (Union, types.UnionType):
         return " or ".join(words(one) for one in arguments if one is not type(None))
     return "mapping by name" if origin is dict and _model("", kind) else "mapping"

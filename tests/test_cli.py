@@ -52,9 +52,47 @@ def test_lint_prints_every_error_and_fails(file: Path, capsys: pytest.CaptureFix
     file.write_text(BAD)
 
     assert main(["lint", str(file)]) == 1
-    assert capsys.readouterr().out.splitlines() == [
-        f"{f}:{line}:{c} {path}: {text}" for f, line, c, path, text in LINES
+    *shown, last = capsys.readouterr().out.splitlines()
+    assert shown[::3] == [f"{f}:{line}:{c} {path}: {text}" for f, line, c, path, text in LINES]
+    assert [line.index("^") - len("    1 | ") + 1 for line in shown[2::3]] == [c for _, _, c, *_ in LINES]
+    assert shown[1] == "    1 | pipeline: Tiny"
+    assert last == "3 errors in 1 file"
+
+
+def test_lint_of_a_folder_looks_at_every_pipeline_file_once(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(BAD)
+    (file.parent / "more").mkdir()
+    (file.parent / "more" / "good.yml").write_text(GOOD.replace("tiny", "good"))
+    (file.parent / "more" / "schema.yml").write_text("version: 2\nmodels: [{name: x}]\n")
+
+    assert main(["lint", ".", str(file)]) == 1
+    assert capsys.readouterr().out.endswith("\n3 errors in 1 of 2 files\n")
+    assert main(["lint", "more", "absent.yaml", "--format", "json"]) == 1
+    out, err = capsys.readouterr()
+    assert [(error["file"], error["message"]) for error in json.loads(out)] == [
+        ("absent.yaml", "cannot be read: No such file or directory")
     ]
+    assert err == "1 error in 1 of 2 files\n"
+    monkeypatch.chdir("more")
+    (file.parent / "empty").mkdir()
+    assert main(["lint", "../empty"]) == 1
+    assert capsys.readouterr().err.startswith("../empty: no pipeline file below it; one ends in .yaml")
+
+
+def test_a_folder_elsewhere_is_the_bundle_of_what_is_found_in_it(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file.parent / "teams").mkdir()
+    (file.parent / "code.py").write_text("def visits(batch): ...\n")
+    text = GOOD.replace('files: "in/{batch}.csv"', "python_callable: code.visits")
+    (file.parent / "teams" / "a.yaml").write_text(text.replace("tiny", "a"))
+    monkeypatch.chdir("in")
+
+    assert main(["lint", str(file.parent)]) == 0
+    assert main(["lint", str(file.parent / "teams" / "a.yaml")]) == 1
+    assert "no file code.py in the bundle" in capsys.readouterr().out
 
 
 def test_lint_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +129,7 @@ def test_lint_checks_every_environment(file: Path, capsys: pytest.CaptureFixture
     file.write_text(GOOD + "environments: {prod: {owner: [x]}}\n")
 
     assert main(["lint", str(file)]) == 1
-    assert capsys.readouterr().out == 'tiny.yaml:4:30 owner: text is wanted, not ["x"]\n'
+    assert capsys.readouterr().out.startswith('tiny.yaml:4:30 owner: text is wanted, not ["x"]\n')
 
 
 def test_lint_leaves_another_environments_allow_lists_to_it(
@@ -121,6 +159,19 @@ def test_plan_as_json_is_the_same_every_time(file: Path, capsys: pytest.CaptureF
     assert json.loads(first)["dags"][1]["dag_id"] == "tiny-train"
 
 
+def test_plan_against_another_file_tells_what_differs(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file.parent / "old.yaml").write_text(GOOD.replace("bought", "gone"))
+
+    assert main(["plan", str(file), "--against", "old.yaml"]) == 0
+    out = capsys.readouterr().out
+    assert '    ~ dataset.target = "gone" -> "bought"  # tiny.yaml:3\n' in out
+    assert out.endswith("tasks: 0 added, 0 removed, 2 changed\n")
+    assert main(["plan", str(file), "--against", "old.yaml", "--format", "json"]) == 0
+    assert [d["task_id"] for d in json.loads(capsys.readouterr().out)["differences"]] == ["train", "evaluate"]
+    assert main(["plan", str(file), "--against", "older.yaml"]) == 1
+    assert capsys.readouterr().err.startswith("--against older.yaml: no such file, and ")
+
+
 def test_run_says_how_each_task_ended(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(file), "data", "--batch", "2026-01-01", "--lake", "lake"]) == 0
     assert "ingest: succeeded in" in capsys.readouterr().out
@@ -131,7 +182,7 @@ def test_run_says_how_each_task_ended(file: Path, capsys: pytest.CaptureFixture[
 def test_what_is_wrong_is_one_line_on_standard_error(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(file), "ingest"]) == 1
     assert capsys.readouterr().err == "ingest needs a batch: --batch 2013-04-01\n"
-    assert main(["lint", "absent.yaml"]) == 1
+    assert main(["plan", "absent.yaml"]) == 1
     assert capsys.readouterr().err == "absent.yaml: cannot be read: No such file or directory\n"
 
 

@@ -21,6 +21,8 @@ _PRESETS = {
 }
 # minute, hour, day of month, month, day of week (0 and 7: Sunday)
 _BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+# The longest that the months are, January first.
+_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?")
 # The longest wait of a schedule that ever comes: 29 February over a century that has none.
 _HORIZON = timedelta(days=8 * 366)
@@ -90,6 +92,9 @@ def _fields(schedule: str) -> tuple[frozenset[int], ...]:
         raise ConfigError(f"{schedule!r} is no schedule: write one of {presets}, or five cron fields")
     fields = [_field(part, low, high, schedule) for part, (low, high) in zip(parts, _BOUNDS, strict=True)]
     fields[4] = frozenset(day % 7 for day in fields[4])
+    _, _, days, months, weekdays = fields
+    if len(weekdays) == 7 and min(days) > max(_LONGEST[month - 1] for month in months):
+        raise ConfigError(f"{schedule!r} never comes: no month that it names has a day {min(days)}")
     return tuple(fields)
 
 

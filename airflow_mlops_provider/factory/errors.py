@@ -8,9 +8,13 @@ from typing import Any
 
 from airflow_mlops_provider.exceptions import ConfigError
 
-__all__ = ["FileError", "KeyPath", "PipelineFileError", "dotted"]
+__all__ = ["FileError", "KeyPath", "PipelineFileError", "did_you_mean", "dotted", "nearest"]
 
 KeyPath = tuple[str | int, ...]
+# Known words that an error lists: more would hide what it says.
+_SHOWN = 20
+# No word is longer, and comparing texts takes the product of their lengths.
+_LONGEST = 200
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -46,3 +50,21 @@ def dotted(path: KeyPath) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return `. Did you mean 'x'?` for the nearest known word, or what is known, or nothing."""
+    if found := nearest(word, known):
+        return found
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f". Known: {', '.join(known[:_SHOWN])}{more}" if known else ""
+
+
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return `. Did you mean 'x'?` for the nearest known word, or nothing; `cutoff` is difflib's."""
+    import difflib  # an error is rare, and a DAG file loads this module each time
+
+    if len(word) > _LONGEST:
+        return ""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f". Did you mean {near[0]!r}?" if near else ""

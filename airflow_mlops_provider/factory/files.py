@@ -7,8 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from airflow_mlops_provider.exceptions import ConfigError
+from airflow_mlops_provider.factory.errors import nearest
 
-__all__ = ["Files", "Seen", "content"]
+__all__ = ["MAX_BYTES", "Files", "Seen", "content"]
+
+# Of a pipeline file; `load` refuses a larger one.
+MAX_BYTES = 512 * 1024
 
 # What was looked for (inside, file, folder, sha256), the path below the bundle, and the answer. JSON.
 Seen = tuple[str, str, bool | str | None]
@@ -41,6 +45,18 @@ class Files:
             self._contents[path] = (self.root / path).read_bytes()
             self._answers["sha256", path] = hashlib.sha256(self._contents[path]).hexdigest()
         return self._contents[path]
+
+    def near(self, path: str) -> str:
+        """Return `. Did you mean 'x'?` for the nearest name beside a path that is not there, or nothing.
+
+        For errors alone, which are not kept: what it sees is not among `seen`.
+        """
+        wanted = self.root / path
+        try:
+            found = [one.name for one in wanted.parent.iterdir()]
+        except OSError:
+            return ""
+        return nearest(wanted.name, found, cutoff=0.75)  # endings make names alike
 
     def name(self, path: Path) -> str:
         """Return what errors and plans call a file: its path below the bundle, the same on every machine."""
@@ -78,8 +94,9 @@ class Files:
 
 
 def content(path: Path) -> bytes:
-    """Return a pipeline file's bytes. Raises ConfigError if it cannot be read."""
+    """Return a file's bytes, or the beginning of one that is too large. Raises ConfigError if it cannot be read."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from exc

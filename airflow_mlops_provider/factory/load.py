@@ -11,16 +11,16 @@ from typing import Any, NoReturn
 import yaml
 
 from airflow_mlops_provider.factory.errors import FileError, KeyPath, PipelineFileError, dotted
-from airflow_mlops_provider.factory.files import content
+from airflow_mlops_provider.factory.files import MAX_BYTES, content
 
 __all__ = ["Document", "Mark", "decoded", "load", "parse"]
 
 # Events, one by one: composing 100,000 nested lists overruns libyaml's C stack and kills the process, and parsing
 # them takes it half a minute.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # two classes without a common base
-_MAX_BYTES = 512 * 1024
 _MAX_VALUES = 20_000
 _MAX_DEPTH = 40
+_MAX_MESSAGE = 1_000
 
 _CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
@@ -55,7 +55,8 @@ class Document:
         line, column = (mark.line, mark.column)
         if at_key or known != path:
             line, column = (mark.key_line, mark.key_column)
-        return FileError(self.file, line, column, dotted(path), message)
+        shown = message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 3]}..."
+        return FileError(self.file, line, column, dotted(path), shown)
 
     def is_mapping(self, path: KeyPath) -> bool:
         """Return whether the value at a path is a mapping: what is wrong with one is said at its key."""
@@ -90,6 +91,8 @@ def load(path: str | Path, name: str | None = None) -> Document:
 
 def decoded(raw: bytes, name: str) -> Document:
     """Return the document of a file's bytes. Raises PipelineFileError for the first thing that is no plain YAML."""
+    if len(raw) > MAX_BYTES:
+        raise PipelineFileError([FileError(name, 1, 1, "", f"larger than {MAX_BYTES // 1024} KiB")])
     try:
         text = raw.decode()
     except UnicodeDecodeError as exc:
@@ -100,8 +103,6 @@ def decoded(raw: bytes, name: str) -> Document:
 
 def parse(text: str, name: str) -> Document:
     """Return the document of one YAML text. Raises PipelineFileError for the first thing that is no plain YAML."""
-    if len(text.encode()) > _MAX_BYTES:
-        raise PipelineFileError([FileError(name, 1, 1, "", f"larger than {_MAX_BYTES // 1024} KiB")])
     try:
         return _Reader(name, yaml.parse(text, Loader=_LOADER)).document()
     except yaml.MarkedYAMLError as exc:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from airflow_mlops_provider.contracts.base import Contract, Json
 from airflow_mlops_provider.contracts.ingest import Source
 from airflow_mlops_provider.contracts.validate import Checks
+from airflow_mlops_provider.factory.errors import nearest
 from airflow_mlops_provider.factory.options import TaskOptions
 from airflow_mlops_provider.factory.sections import (
     Dataset,
@@ -137,7 +138,8 @@ class Pipeline(Contract):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"no time zone {value!r}; write one such as America/New_York") from None
+            near = nearest(value, available_timezones()) or "; write one such as America/New_York"
+            raise ValueError(f"no time zone {value!r}{near}") from None
         return value
 
     @model_validator(mode="after")

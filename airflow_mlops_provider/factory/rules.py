@@ -12,11 +12,10 @@ from airflow_mlops_provider.contracts.pod import Pod
 from airflow_mlops_provider.contracts.train import ESTIMATOR_LIBRARIES
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.cron import cron_fault
-from airflow_mlops_provider.factory.errors import KeyPath
+from airflow_mlops_provider.factory.errors import KeyPath, did_you_mean
 from airflow_mlops_provider.factory.files import Files
 from airflow_mlops_provider.factory.models import Data, Monitoring, Pipeline, Training
 from airflow_mlops_provider.factory.resolve import dataset_of, known_datasets, labels_of
-from airflow_mlops_provider.factory.shapes import did_you_mean
 from airflow_mlops_provider.factory.trust import (
     callable_faults,
     connection_faults,

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 from airflow_mlops_provider.factory.errors import FileError
 from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan, SchedulePlan, TaskPlan
 
-__all__ = ["doctor_text", "errors_text", "plan_text"]
+if TYPE_CHECKING:  # it builds every model of a pipeline file, and a kept plan needs none
+    from airflow_mlops_provider.factory.check import LintedFile
+
+__all__ = ["doctor_text", "errors_text", "plan_text", "summary_text"]
+
+# Characters of a line that an error shows.
+_SHOWN = 120
 
 
 def plan_text(plan: PipelinePlan) -> str:
@@ -18,11 +26,22 @@ def plan_text(plan: PipelinePlan) -> str:
     return "\n".join([head, *(line for dag in plan.dags for line in _dag_lines(dag))]) + "\n"
 
 
-def errors_text(errors: list[FileError], form: str) -> str:
-    """Return errors as `text` lines, one `json` list, or `github` workflow commands."""
+def errors_text(files: list[LintedFile], form: str) -> str:
+    """Return errors as `text` with their place in the file, one `json` list, or `github` workflow commands."""
     if form == "json":
-        return json.dumps([error.as_json() for error in errors], indent=2)
-    return "".join(f"{_github(error) if form == 'github' else error}\n" for error in errors)
+        return json.dumps([error.as_json() for file in files for error in file.errors], indent=2) + "\n"
+    if form == "github":
+        return "".join(f"{_github(error)}\n" for file in files for error in file.errors)
+    return "".join(part for file in files for part in _shown_errors(file))
+
+
+def summary_text(files: list[LintedFile]) -> str:
+    """Return how many files were looked at, and how many errors they have."""
+    errors, wrong = sum(len(file.errors) for file in files), sum(bool(file.errors) for file in files)
+    if not errors:
+        return f"{_many(len(files), 'file')}: no error"
+    where = f"{wrong} of {_many(len(files), 'file')}" if len(files) > 1 else "1 file"
+    return f"{_many(errors, 'error')} in {where}"
 
 
 def doctor_text(found: dict[str, Any]) -> str:
@@ -39,6 +58,31 @@ def doctor_text(found: dict[str, Any]) -> str:
         for extra, names in found["missing"].items()
     ]
     return "\n".join(lines)
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _shown_errors(file: LintedFile) -> Iterator[str]:
+    # As YAML counts lines; a file of another encoding is shown as far as it goes.
+    text = file.raw.decode(errors="replace").removeprefix("\ufeff")
+    lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text) if file.errors else []
+    for error in file.errors:
+        yield f"{error}\n{_place(lines, error)}"
+
+
+def _place(lines: list[str], error: FileError) -> str:
+    """Return the error's line and a caret under its column; nothing where there is no such line."""
+    if error.line > len(lines) or not lines[error.line - 1].strip():
+        return ""
+    at = error.column - 1
+    cut = at - _SHOWN // 2 if at > _SHOWN * 3 // 4 else 0
+    shown = "".join(one if one.isprintable() else " " for one in lines[error.line - 1][cut : cut + _SHOWN])
+    before = shown[: at - cut]
+    indent = sum(2 if east_asian_width(one) in "WF" else 1 for one in before)
+    number = f"{error.line:>5} | "
+    return f"{number}{shown}\n{'|':>{len(number) - 1}} {' ' * indent}^\n"
 
 
 def _dag_lines(dag: DagPlan) -> Iterator[str]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.connections import connections_for
+from airflow_mlops_provider.factory.errors import did_you_mean
 from airflow_mlops_provider.factory.load import parse
 from airflow_mlops_provider.factory.plan import plan
 from airflow_mlops_provider.factory.plan_data import PipelinePlan, TaskPlan
-from airflow_mlops_provider.factory.shapes import did_you_mean, shaped, unknown_keys
+from airflow_mlops_provider.factory.shapes import shaped, unknown_keys
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.contracts.decide import RetrainPolicy

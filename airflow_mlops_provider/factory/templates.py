@@ -29,7 +29,10 @@ _SHAPES: dict[str, Callable[[datetime], str]] = {
     "ts": lambda moment: moment.isoformat(),
     "ts_nodash": lambda moment: moment.strftime("%Y%m%dT%H%M%S"),
 }
-_TOKEN = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|\{\{|\{%|\{#", re.DOTALL)
+_OPEN = re.compile(r"\{[{%#]")
+_CLOSE = {"{{": "}}", "{%": "%}", "{#": "#}"}
+# Characters of a template that an error shows.
+_SHOWN = 60
 _EXPRESSION = re.compile(
     rf"\{{\{{-?\s*(?:{'|'.join(FIELDS)}|params\.[a-z][a-z0-9_]*)\s*(?:\|\s*(?:{'|'.join(_SHAPES)})\s*)?-?\}}\}}"
 )
@@ -46,10 +49,34 @@ def template_faults(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, s
         for i, item in enumerate(value):
             yield from template_faults(item, (*path, i))
     elif isinstance(value, str):
-        for token in _TOKEN.findall(value):
+        for start, end in _tokens(value):
+            token = value[start:end]
             if not _EXPRESSION.fullmatch(token):
-                allowed = f"{', '.join(FIELDS)}, params.NAME"
-                yield path, f"template {token!r} is not allowed; a file may use {allowed}"
+                shown = token if len(token) <= _SHOWN else f"{token[: _SHOWN - 3]}..."
+                yield path, f"template {shown!r} {_refusal(token)}"
+
+
+def _tokens(text: str) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of each template; one that nobody closes is its two opening characters.
+
+    In time linear in the text: a pattern that looks for the end of each opening needs minutes for `{{{{{{...`.
+    """
+    last = {close: text.rfind(close) for close in _CLOSE.values()}
+    done = 0
+    for found in _OPEN.finditer(text):
+        start, inside = found.span()
+        if start < done:
+            continue
+        close = _CLOSE[found[0]]
+        done = text.index(close, inside) + 2 if last[close] >= inside else inside
+        yield start, done
+
+
+def _refusal(token: str) -> str:
+    if found := re.search(r"\b(conn|var)\b", token):
+        instead = "name the connection by `conn_id`" if found[1] == "conn" else "write the value, or one an environment"
+        return f"is not allowed: a file reads no connection and no variable of Airflow; {instead}"
+    return f"is not allowed; a file may use {', '.join(FIELDS)}, params.NAME"
 
 
 def rendered(value: Any, fields: dict[str, Any]) -> Any:
@@ -62,7 +89,11 @@ def rendered(value: Any, fields: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [rendered(item, fields) for item in value]
     if isinstance(value, str):
-        return _TOKEN.sub(lambda token: _rendered(token[0], fields), value)
+        text, done = "", 0
+        for start, end in _tokens(value):
+            text += value[done:start] + _rendered(value[start:end], fields)
+            done = end
+        return text + value[done:]
     return value
 
 

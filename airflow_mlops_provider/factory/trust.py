@@ -9,9 +9,14 @@ from pathlib import PurePosixPath
 
 from airflow_mlops_provider.contracts.pod import Pod
 from airflow_mlops_provider.factory.config import FactoryConfig
+from airflow_mlops_provider.factory.errors import nearest
 from airflow_mlops_provider.factory.files import Files
 
 __all__ = ["callable_faults", "connection_faults", "interpreter_faults", "path_faults", "pod_faults"]
+
+
+# A larger source is no code that people write, and reading it takes gigabytes.
+_MAX_BYTES = 1024 * 1024
 
 
 def path_faults(path: str, config: FactoryConfig, *, files: Files, kind: str | None = None) -> Iterator[str]:
@@ -26,9 +31,9 @@ def path_faults(path: str, config: FactoryConfig, *, files: Files, kind: str | N
     elif not outside and not files.inside(path):
         yield f"{path!r} leaves the bundle through a link"
     elif not outside and kind == "file" and not files.is_file(path):
-        yield f"no file {path!r} in the bundle"
+        yield f"no file {path!r} in the bundle{files.near(path)}"
     elif not outside and kind == "folder" and not files.is_folder(path):
-        yield f"no folder {path!r} in the bundle"
+        yield f"no folder {path!r} in the bundle{files.near(path)}"
 
 
 def interpreter_faults(path: str, config: FactoryConfig) -> Iterator[str]:
@@ -71,27 +76,31 @@ def callable_faults(dotted: str, config: FactoryConfig, *, files: Files, call: s
     source = _source(module, files)
     if source is None:
         if not config.allows_module(dotted):
-            path = module.replace(".", "/")
-            allowed = _listed(config.allowed_modules)
-            yield f"no file {path}.py in the bundle, and {module!r} is not under [mlops] allowed_modules{allowed}"
+            path = f"{module.replace('.', '/')}.py"
+            allowed = f"{_listed(config.allowed_modules)}{files.near(path)}"
+            yield f"no file {path} in the bundle, and {module!r} is not under [mlops] allowed_modules{allowed}"
+        return
+    text = files.content(source)
+    if len(text) > _MAX_BYTES:
+        yield f"{source} is larger than {_MAX_BYTES // 1024} KiB: name a function of a smaller file"
         return
     try:
-        tree = _tree(files.content(source), source)
-    except (SyntaxError, ValueError) as exc:
-        yield f"{source} is not Python: {exc}"
+        tree = _tree(text, source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:  # as ast.parse answers deep nesting
+        yield f"{source} is not Python: {str(exc) or 'nested too deep'}"
         return
-    found = _defined(tree, name)
-    if found is None:
-        yield f"{source} defines no {name!r}"
-    elif call is not None:
-        yield from _arity_faults(found, dotted, call)
+    found = _definitions(tree.body)
+    if name not in found and "*" not in found:
+        yield f"{source} defines no {name!r}{nearest(name, found)}"
+    elif call is not None and name in found:
+        yield from _arity_faults(found[name], dotted, call)
 
 
 def _arity_faults(found: ast.stmt, dotted: str, call: str) -> Iterator[str]:
     if isinstance(found, ast.AsyncFunctionDef):
         yield f"{dotted} is async; write a plain function"
-    if not isinstance(found, ast.FunctionDef):
-        return  # a class, an import or an assignment: known when it is called
+    if not isinstance(found, ast.FunctionDef) or found.decorator_list:
+        return  # a class, an import, an assignment, or what a decorator makes of it: known when it is called
     wanted = call.count(",") + 1
     positional = [a.arg for a in (*found.args.posonlyargs, *found.args.args)]
     required = positional[: len(positional) - len(found.args.defaults)]
@@ -116,15 +125,27 @@ def _tree(source: bytes, name: str) -> ast.Module:
     return ast.parse(source, filename=name)
 
 
-def _defined(tree: ast.Module, name: str) -> ast.stmt | None:
-    for node in reversed(tree.body):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name:
-            return node
-        if isinstance(node, ast.ImportFrom) and any((a.asname or a.name) in (name, "*") for a in node.names):
-            return node
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            return node
-    return None
+def _definitions(body: list[ast.stmt]) -> dict[str, ast.stmt]:
+    """Return what a module's statements bind, those under `if`, `try` and `with` included; `*`: names unknown here."""
+    found: dict[str, ast.stmt] = {}
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found[node.name] = node
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= dict.fromkeys((alias.asname or alias.name.partition(".")[0] for alias in node.names), node)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            found |= dict.fromkeys(_bound(node), node)
+        else:
+            for part in ("body", "orelse", "finalbody"):
+                found |= _definitions(getattr(node, part, []))
+            for handler in getattr(node, "handlers", []):
+                found |= {name: one for name, one in _definitions(handler.body).items() if name not in found}
+    return found
+
+
+def _bound(node: ast.Assign | ast.AnnAssign) -> list[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
 
 
 def _listed(allowed: tuple[str, ...]) -> str:

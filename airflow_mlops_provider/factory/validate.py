@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
 from airflow_mlops_provider.contracts.pod import NAME_PATTERN, QUANTITY_PATTERN
-from airflow_mlops_provider.factory.errors import FileError, KeyPath, PipelineFileError
+from airflow_mlops_provider.factory.errors import FileError, KeyPath, PipelineFileError, did_you_mean, nearest
 from airflow_mlops_provider.factory.load import Document
 from airflow_mlops_provider.factory.models import Pipeline
-from airflow_mlops_provider.factory.shapes import did_you_mean, shaped, unknown_keys
+from airflow_mlops_provider.factory.shapes import shaped, unknown_keys
 
-__all__ = ["pipeline_of"]
+__all__ = ["pipeline_of", "sound_part"]
 
 # Python's words for types, in the file's own.
 _WANTED = {
@@ -42,17 +43,42 @@ _PATTERNS = {
 def pipeline_of(document: Document) -> Pipeline:
     """Return the model of a merged document. Raises PipelineFileError with all errors of shape."""
     errors = [_unknown(document, *found) for found in unknown_keys(document.data, Pipeline)]
-    unknown = {(error.line, error.column) for error in errors}
     try:
         # Strict in JSON mode: lists become tuples and text a date, but 'yes' is no boolean and '3' no number.
         pipeline = Pipeline.model_validate_json(json.dumps(shaped(document.data, Pipeline)), strict=True)
     except ValidationError as exc:
-        found = (_translated(document, fault) for fault in exc.errors(include_url=False))
-        errors += [error for error in found if error and (error.line, error.column) not in unknown]
-        raise PipelineFileError(errors) from None
+        raise PipelineFileError([*errors, *_faults(document, exc, errors)]) from None
     if errors:
         raise PipelineFileError(errors)
     return pipeline
+
+
+def sound_part(document: Document) -> Pipeline | None:
+    """Return the pipeline without the keys whose shape is wrong, so that what the others name can be checked, too.
+
+    None where nothing is left. What is left out is not all that is wrong with the file: `pipeline_of` says that.
+    """
+    left = shaped(document.data, Pipeline)
+    # First the wrong value alone. What needs it goes next: a dataset of `ingest`, then `ingest`, then `data`.
+    for depth in (None, 3, 2, 1, 0):
+        try:
+            return Pipeline.model_validate_json(json.dumps(left), strict=True)
+        except ValidationError as exc:
+            places = [tuple(_real(document, fault))[:depth] for fault in exc.errors(include_url=False)]
+            left = {"pipeline": "unnamed", **_without(left, places)}
+    return None
+
+
+def _without(value: Any, paths: list[KeyPath]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    gone = {path[0] for path in paths if len(path) == 1}
+    below = [path for path in paths if len(path) > 1]
+    return {
+        key: _without(item, [path[1:] for path in below if path[0] == key])
+        for key, item in value.items()
+        if key not in gone
+    }
 
 
 def _unknown(document: Document, path: KeyPath, key: str, known: list[str]) -> FileError:
@@ -62,39 +88,57 @@ def _unknown(document: Document, path: KeyPath, key: str, known: list[str]) -> F
     return FileError(at.file, at.line, at.column, where.path, message)
 
 
-def _translated(document: Document, fault: Any) -> FileError | None:  # pydantic's ErrorDetails
+def _faults(document: Document, exc: ValidationError, unknown: list[FileError]) -> Iterator[FileError]:
+    said = {(error.line, error.column) for error in unknown}
+    faults = [(fault, tuple(_real(document, fault))) for fault in exc.errors(include_url=False)]
+    inside = {path[:i] for _, path in faults for i in range(len(path))}
+    for fault, path in faults:
+        # Of a value that may be two things pydantic tells why it is neither; what is wrong inside says more.
+        if fault["type"].endswith("_type") and path in inside:
+            continue
+        error = _translated(document, fault, path)
+        if error is not None and (error.line, error.column) not in said:
+            yield error
+
+
+def _translated(document: Document, fault: Any, path: KeyPath) -> FileError | None:  # pydantic's ErrorDetails
     kind, context = fault["type"], fault.get("ctx", {})
-    path = tuple(_real(document, fault["loc"]))
     if kind == "extra_forbidden":
         return None  # said by unknown_keys, with the nearest known key
     if kind == "missing":
         return document.error(path[:-1], f"{path[-1]!r} is missing", at_key=True)
-    at_key = "[key]" in fault["loc"]
+    at_key, near = "[key]" in fault["loc"], ""
     if kind == "value_error":
         return document.error(path, str(context["error"]), at_key=True)
     if kind == "string_pattern_mismatch":
         wanted = _PATTERNS.get(context["pattern"], f"text that matches {context['pattern']} is wanted")
+    elif path[-1:] == ("runs_on",):
+        wanted = "`local`, {python: PATH} or {kubernetes: {...}} is wanted"
+    elif kind == "too_short" and len(_at(document.data, path)) >= context["min_length"]:
+        return None  # of entries that are wrong themselves pydantic counts none
     elif kind == "too_short":
         wanted = "at least one entry is wanted"
     elif kind == "literal_error":
+        known = re.findall(r"'([^']*)'", context["expected"])
+        near = nearest(str(_at(document.data, path)), known)
         wanted = f"one of {context['expected'].replace(' or ', ', ')} is wanted"
     else:
         wanted = _WANTED.get(kind, fault["msg"].removeprefix("Input ").replace("should be", "must be"))
     given = path[-1] if at_key else _at(document.data, path)
-    return document.error(path, f"{wanted}, not {_shown(given)}", at_key=at_key)
+    return document.error(path, f"{wanted}, not {_shown(given)}{near}", at_key=at_key)
 
 
-def _real(document: Document, location: KeyPath) -> Iterator[str | int]:
-    """Yield the keys of a location that the document has, or that are missing; pydantic adds marks of its own."""
+def _real(document: Document, fault: Any) -> Iterator[str | int]:  # pydantic's ErrorDetails
+    """Yield the keys of a fault's place that the document has, or that are missing; pydantic adds marks of its own."""
     value: Any = document.data
-    for i, part in enumerate(location):
+    for i, part in enumerate(fault["loc"]):
         if part == "[key]":
             return
-        if part in value if isinstance(value, dict) else isinstance(value, list):
+        if part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int):
             value = value[part]
-        elif i < len(location) - 1:
-            continue
-        yield part
+            yield part
+        elif fault["type"] == "missing" and i == len(fault["loc"]) - 1:
+            yield part
 
 
 def _at(data: Any, path: KeyPath) -> Any:

@@ -69,6 +69,19 @@ def test_a_schedule_that_never_comes_is_refused() -> None:
         batch_of("0 0 31 2 *", "2013-01-01", "UTC")
 
 
+@pytest.mark.parametrize("text", ["0 0 31 2 *", "0 0 30-31 2 *", "0 0 31 4,6,9,11 *", "30 6 31 2 0-6"])
+def test_a_day_that_no_month_has_never_comes(text: str) -> None:
+    said = cron_fault(text)
+
+    assert said is not None
+    assert f"{text!r} never comes: no month that it names has a day 3" in said
+
+
+@pytest.mark.parametrize("text", ["0 0 29 2 *", "0 0 31 2 1", "0 0 29-31 2 *", "0 0 31 * *", "0 0 31 2,3 *"])
+def test_a_rare_day_comes(text: str) -> None:
+    assert cron_fault(text) is None
+
+
 @pytest.mark.parametrize("text", ["@sometimes", "* * * *", "60 * * * *", "a * * * *", "5-1 * * * *", "*/0 * * * *"])
 def test_faults_of_a_schedule(text: str) -> None:
     assert cron_fault(text) is not None

@@ -73,7 +73,7 @@ def test_all_errors_of_a_file_come_at_once(errors: Errors) -> None:
             "churn.yaml:2:1 unknown key 'retires'. Known: alias, data, defaults, environments, lake, model, "
             "monitoring, notify, owner, pipeline, scoring, tags, timezone, training"
         ),
-        "churn.yaml:3:1 timezone: no time zone 'America/New_Yrok'; write one such as America/New_York",
+        "churn.yaml:3:1 timezone: no time zone 'America/New_Yrok'. Did you mean 'America/New_York'?",
         "churn.yaml:4:21 defaults.retries: a whole number is wanted, not 'yes'",
         "churn.yaml:4:39 defaults.retry_delay: a duration such as 15m, 6h or 14d is wanted, not 5",
         "churn.yaml:6:10 data.start: a day such as 2013-01-31 is wanted, not '2013-13-01'",
@@ -88,7 +88,7 @@ def test_all_errors_of_a_file_come_at_once(errors: Errors) -> None:
         "churn.yaml:13:23 training.evaluate.holdout: a duration such as 15m, 6h or 14d is wanted, not 'P10D'",
         (
             "churn.yaml:13:61 training.evaluate.gates.log_loss.vs_champion: one of 'better', 'non_inferior' is wanted, "
-            "not 'best'"
+            "not 'best'. Did you mean 'better'?"
         ),
         "churn.yaml:14:25 training.approval.approvers: at least one entry is wanted, not []",
         "churn.yaml:15:34 monitoring.retrain.cooldown: a duration such as 15m, 6h or 14d is wanted, not 0.5",
@@ -138,6 +138,88 @@ def test_durations_are_a_number_and_a_unit(text: str, seconds: int) -> None:
 @pytest.mark.parametrize("text", ["15", "m", "0d", "-1d", "1.5h", "PT15M", "15 m", 15, None, True])
 def test_nothing_else_is_a_duration(text: object) -> None:
     assert duration(text) is None
+
+
+def test_a_wrong_key_hides_no_other_error_of_the_file(errors: Errors) -> None:
+    text = """\
+    pipeline: churn
+    retires: 3
+    data:
+      schedule: "0 0 31 2 *"
+      ingest:
+        visits: {python_callable: include.code.visit}
+        plans: {files: 3, conn_id: shop}
+      validate: {visits: {expectation_suite: suit.json}}
+      transform: {project_dir: dbt}
+    training: {dataset: {target: "{{ var.value.target }}"}, train: {estimator: acme.Model}}
+    scoring: {dataset: visits, probation: some}
+    """
+
+    assert [line.partition(":")[2].partition(": ")[0] for line in errors(text)] == [
+        "2:1 unknown key 'retires'. Known",
+        "6:31 data.ingest.visits.python_callable",
+        "7:20 data.ingest.plans.files",
+        "8:42 data.validate.visits.expectation_suite",
+        "9:28 data.transform.project_dir",
+        "10:30 training.dataset.target",
+        "10:76 training.train.estimator",
+        "11:39 scoring.probation",
+    ]
+
+
+def test_a_section_that_lacks_what_it_needs_hides_no_other(errors: Errors) -> None:
+    text = SMALLEST.replace("train: {estimator", "train: {estimate").replace("in/{batch}.csv", "../in.csv")
+
+    assert [line.split(": ")[0] for line in errors(text)] == [
+        "churn.yaml:2:33 data.ingest.visits.files",
+        "churn.yaml:3:48 training.train",
+    ]
+
+
+def test_what_is_left_of_a_wrong_section_is_not_asked_whether_it_fits(errors: Errors) -> None:
+    text = SMALLEST.replace("target", "traget") + "scoring: {dataset: visitors}\n"
+
+    assert errors(text) == [
+        "churn.yaml:3:12 training.dataset: 'target' is missing",
+        "churn.yaml:3:22 training.dataset: unknown key 'traget'. Did you mean 'target'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ("{C: {low: 1}}", ["3:65 training.train.search.space.C: 'high' is missing"]),
+        (
+            "{C: {low: 1, high: 2, logs: true}}",
+            ["3:86 training.train.search.space.C: unknown key 'logs'. Did you mean 'log'?"],
+        ),
+        ("{C: [[1]]}", None),
+        ("{C: 3}", None),
+    ],
+)
+def test_what_may_be_two_things_is_told_what_is_wrong_inside(
+    errors: Errors, space: str, said: list[str] | None
+) -> None:
+    found = errors(SMALLEST.replace("estimator:", f"search: {{space: {space}}}, estimator:"))
+
+    assert found
+    assert all(" training.train.search.space.C" in line for line in found)
+    assert said is None or found == [f"churn.yaml:{line}" for line in said]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("defaults: {runs_on: lokal}", "`local`, {python: PATH} or {kubernetes: {...}} is wanted, not 'lokal'"),
+        ("defaults: {retry_delay: expanding}", "a duration such as 15m, 6h or 14d is wanted, not 'expanding'"),
+        ("notify: {notifier: include.code.Notifier, on: [refusal]}", "not 'refusal'. Did you mean 'refused'?"),
+        ("timezone: '../etc'", "no time zone '../etc'; write one such as America/New_York"),
+    ],
+)
+def test_a_wrong_value_is_told_what_would_do(errors: Errors, text: str, said: str) -> None:
+    (found,) = errors(f"{SMALLEST}{text}\n")
+
+    assert found.endswith(said)
 
 
 def test_a_trainers_parameters_are_kept_as_they_are_written() -> None:

@@ -1,0 +1,53 @@
+"""Pipeline files below a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from airflow_mlops_provider.exceptions import ConfigError
+
+__all__ = ["pipeline_files"]
+
+# By the text and not by the YAML: a file that is broken is not to be passed over.
+_PIPELINE = re.compile(rb"""^(?:\{\s*)?["']?pipeline["']?[ \t]*:""", re.MULTILINE)
+_HEAD_BYTES = 512 * 1024
+
+
+def pipeline_files(paths: Iterable[Path]) -> list[tuple[Path, Path | None]]:
+    """Return each file once, with the folder that it was found in (None: it was named itself).
+
+    Of a folder those that end in .yaml or .yml and have a key `pipeline` at the margin, hidden folders left out, in
+    the order of their names. Raises ConfigError for a folder that has none.
+    """
+    found: dict[Path, tuple[Path, Path | None]] = {}
+    for path in paths:
+        if not path.is_dir():
+            found.setdefault(path.resolve(), (path, None))
+            continue
+        below = [file for file in _yaml_files(path) if _is_pipeline(file)]
+        if not below:
+            raise ConfigError(f"{path}: no pipeline file below it; one ends in .yaml and has the key `pipeline`")
+        for file in below:
+            found.setdefault(file.resolve(), (file, path))
+    return list(found.values())
+
+
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if name.endswith((".yaml", ".yml")) and not name.startswith("."):
+                yield Path(place) / name
+
+
+def _is_pipeline(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return True  # lint says that it cannot be read
+    # Without the marks of UTF-16, which is refused, but with its own error.
+    return _PIPELINE.search(head.lstrip(b"\xef\xbb\xbf\xff\xfe").replace(b"\0", b"")) is not None
