@@ -30,7 +30,8 @@ Fault = tuple[KeyPath, str]
 
 
 def name_faults(pipeline: Pipeline, config: FactoryConfig, files: Files) -> Iterator[Fault]:
-    """Yield what the file names and may not, or what is not there."""
+    """Yield what the file names and may not, or what is not there; a schedule that is none."""
+    yield from _schedules(pipeline)
     if pipeline.lake and pipeline.lake != config.lake:
         yield from _at(("lake",), path_faults(pipeline.lake, config, files=files))
     yield from _runs_on(pipeline, config)
@@ -90,15 +91,17 @@ def _trainer(training: Training, config: FactoryConfig, files: Files) -> Iterato
         yield from _function((*at, "estimator"), estimator, config, files)
 
 
+def _schedules(pipeline: Pipeline) -> Iterator[Fault]:
+    for section in ("data", "scoring", "monitoring"):
+        for key in ("schedule", "reconcile"):
+            said = getattr(getattr(pipeline, section), key, None)
+            if said is not None and "://" not in said and (fault := cron_fault(said)):
+                yield (section, key), fault
+
+
 def meaning_faults(pipeline: Pipeline) -> Iterator[Fault]:
     """Yield what does not fit together."""
     data, training = pipeline.data, pipeline.training
-    if data is not None and "://" not in data.schedule and (fault := cron_fault(data.schedule)):
-        yield ("data", "schedule"), fault
-    for section in ("scoring", "monitoring"):
-        found = getattr(pipeline, section)
-        if found is not None and (fault := cron_fault(found.reconcile)):
-            yield (section, "reconcile"), fault
     if data is not None and not data.from_:
         yield from _validated(data)
     dataset = dataset_of(pipeline)
@@ -190,11 +193,8 @@ def _wakes(pipeline: Pipeline, monitoring: Monitoring) -> Iterator[Fault]:
         yield ("monitoring",), "'schedule' is missing: without data and scoring nothing wakes it"
     elif said is not None and waker is not None:
         yield ("monitoring", "schedule"), f"{waker} wakes monitoring: remove the schedule"
-    elif said is not None and "://" not in said:
-        if fault := cron_fault(said):
-            yield ("monitoring", "schedule"), fault
-        if "reconcile" in monitoring.model_fields_set:
-            yield ("monitoring", "reconcile"), "a schedule by the clock needs no other: remove reconcile"
+    elif said is not None and "://" not in said and "reconcile" in monitoring.model_fields_set:
+        yield ("monitoring", "reconcile"), "a schedule by the clock needs no other: remove reconcile"
 
 
 def _performance(pipeline: Pipeline, dataset: dict[str, Any]) -> Iterator[Fault]:

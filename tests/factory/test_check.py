@@ -142,3 +142,11 @@ def test_what_cannot_be_read_of_the_repository_is_no_error(at: Path) -> None:
     assert len(errors(at, text)) == 1
     (at / "include" / "features" / "views.py").write_text("from acme.features import *\n")
     assert errors(at, text) == []
+
+
+def test_a_wrong_key_hides_no_schedule_that_is_none(at: Path) -> None:
+    text = (GOOD % "churn").replace("data: {", 'data: {bogus: 1, schedule: "@dayly", ')
+    said = errors(at, text)
+    assert len(said) == 2
+    assert any("unknown key 'bogus'" in error for error in said)
+    assert any("data.schedule: '@dayly' is no schedule" in error for error in said)
