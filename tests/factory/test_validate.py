@@ -157,6 +157,7 @@ def test_a_wrong_key_hides_no_other_error_of_the_file(errors: Errors) -> None:
 
     assert [line.partition(":")[2].partition(": ")[0] for line in errors(text)] == [
         "2:1 unknown key 'retires'. Known",
+        "4:13 data.schedule",
         "6:31 data.ingest.visits.python_callable",
         "7:20 data.ingest.plans.files",
         "8:42 data.validate.visits.expectation_suite",
