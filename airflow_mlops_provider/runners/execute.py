@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.contracts.protocol import FaultKind, Outcome, ProtocolError, Request, decode
+from airflow_mlops_provider.contracts.protocol import FaultKind, Message, Outcome, ProtocolError, Request, decode
 from airflow_mlops_provider.exceptions import BugError, InputError, LostError, LostRaceError, TransientError
 from airflow_mlops_provider.runners.base import Emit, fault, redacted
 
@@ -54,7 +55,7 @@ def execute(request: Request, emit: Emit) -> Outcome:
     module that is not installed. `transient`: TransientError, a connection or a server that failed. `lost`:
     LostError. `bug`: anything else, also what a user's function raises (one that means bad input raises
     InputError itself). A bug carries its whole trace, another fault only where it has a cause. Connections'
-    secrets are cut out of error and trace.
+    secrets are cut out of error, trace and messages.
     """
     try:
         return outcome_of(_run(request, emit))
@@ -85,7 +86,11 @@ def _run(request: Request, emit: Emit) -> Contract:
         spec = _checked(found, request.spec)
         from airflow_mlops_provider.steps.context import StepContext
 
-        context = StepContext(run_key=request.run_key, connections=request.connections, emit=emit)
+        def said(message: Message) -> None:
+            # A warning may quote an error of somebody else's, and that one an address with its password.
+            emit(replace(message, text=redacted(message.text, request.connections)))
+
+        context = StepContext(run_key=request.run_key, connections=request.connections, emit=said)
         result = found.run(spec, context)
     except ModuleNotFoundError as exc:
         raise _not_installed(exc, request.step, extras) from exc

@@ -94,10 +94,12 @@ def _evidence(estimate: MetricEstimate, bounds: Condition, looks: int) -> float:
 
     It is 0 of too few days, as nobody knows.
     """
-    if not estimate.se or estimate.blocks < _FEWEST_DAYS:
+    if estimate.se is None or estimate.blocks < _FEWEST_DAYS:
         return 0.0
-    degrees = math.inf if estimate.df is None else estimate.df
-    chance = float(special.stdtr(degrees, -_beyond(estimate, bounds) / estimate.se))
+    degrees, beyond = math.inf if estimate.df is None else estimate.df, _beyond(estimate, bounds)
+    # Days that are all alike leave nothing to chance.
+    far = beyond / estimate.se if estimate.se else math.copysign(math.inf, beyond)
+    chance = float(special.stdtr(degrees, -far))
     share = next((share for days, share in _SHARES if estimate.blocks < days), _REST if looks > 1 else 1.0)
     return -math.log(max(chance / share * looks, sys.float_info.min))
 

@@ -88,7 +88,6 @@ def test_a_file_that_dbt_did_not_write_is_no_manifest(tmp_path: Path, content: s
 
 @pytest.mark.slow
 def test_agrees_with_dbt_about_the_demo(tmp_path: Path) -> None:
-    pytest.importorskip("dbt.adapters.duckdb")
     project = tmp_path / "dbt_project"
     copytree(REPO / "dbt_project", project, ignore=lambda *_: ["target", "logs", "dbt_packages"])
     selections = ["flight_labels", "+flight_lables", "tag:none", "path:models", "path:model", "origin*", "flights.*",

@@ -76,6 +76,12 @@ def test_no_secret_leaves_with_an_error(run):
     assert "hunter2" not in outcome.encode()
 
 
+def test_no_secret_leaves_with_a_message(run):
+    outcome, said = run("tell")
+    assert outcome.status == "succeeded", outcome.error
+    assert [message.text for message in said] == ["trying postgres://u:***@db again"]
+
+
 def test_a_module_that_is_not_installed_is_named_with_the_way_out(run, runner):
     outcome, _ = run("no_module")
     python = runner.python if isinstance(runner, Interpreter) else sys.executable

@@ -60,6 +60,11 @@ def test_batches_of_a_day_are_judged_together():
     assert not asked(*days_of(rng.normal(0, 0.01, 28)))
 
 
+def test_days_that_are_all_alike_leave_nothing_to_chance():
+    assert asked(*days_of([0.02] * 7))
+    assert not asked(*days_of([0.005] * 28))
+
+
 def test_only_the_last_four_weeks_count():
     rng = np.random.default_rng(0)
     assert not asked(*days_of([*(0.2 + rng.normal(0, 0.01, 30)), *rng.normal(0, 0.001, 28)]))
