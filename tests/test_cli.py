@@ -271,3 +271,13 @@ def test_sweep_pods_without_a_cluster_says_so(
 
     assert main(["sweep-pods", "--namespace", "ml", "--older-than", "48"]) == 1
     assert capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_gets_no_trace() -> None:
+    command = [sys.executable, "-m", "airflow_mlops_provider", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
