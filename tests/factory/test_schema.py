@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -208,7 +209,7 @@ def test_what_the_loader_accepts_is_valid_whatever_is_written(changes: list[tupl
         for key in path[:-1]:
             place = place[key] if isinstance(place, dict) and key in place else None
         if isinstance(place, dict) and path:
-            place["other" if beside else path[-1]] = value
+            place["other" if beside else path[-1]] = deepcopy(value)
     text = yaml.safe_dump(data, sort_keys=False)
 
     assert valid(text) or not accepted(text)
