@@ -31,6 +31,7 @@ def get_provider_info() -> dict[str, Any]:
             f"{_PACKAGE}.operators.links.{name}"
             for name in ("DriftReportLink", "MonitoringLink", "MlflowRunLink", "ModelVersionLink", "QuarantineLink")
         ],
+        "cli": [f"{_PACKAGE}.ui.command.commands"],
         "config": {"mlops": {"description": "Options of airflow-mlops-provider.", "options": _options()}},
     }
 

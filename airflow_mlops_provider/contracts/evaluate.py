@@ -23,7 +23,10 @@ class Gate(Contract):
 
 
 class MetricEstimate(Contract):
-    """A metric over a window; `se` is its day-block standard error in its unit, `df` that one's degrees of freedom."""
+    """A metric over a window; `se` is its standard error in its unit, `df` that one's degrees of freedom.
+
+    `blocks` are what counts as independent: days, or rows where they have no time.
+    """
 
     value: float
     se: float | None = None

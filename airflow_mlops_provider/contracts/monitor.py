@@ -133,7 +133,7 @@ class DriftResult(Contract):
 
 
 class PerformanceSpec(StepSpec):
-    """Join predictions of scored batches with their labels and measure them by day blocks.
+    """Join predictions of scored batches with their labels and measure them by day blocks; by rows without a time.
 
     `slices` are columns of `labels`; a slice of fewer than `min_slice_rows` rows is left out. `<metric>_ratio` among
     `metrics` is a loss over what the champion's judged model lost on its holdout.
@@ -143,7 +143,7 @@ class PerformanceSpec(StepSpec):
     labels: str
     target: str
     unique_key: tuple[str, ...]
-    event_timestamp: str
+    event_timestamp: str | None = None
     metrics: tuple[str, ...] = ("roc_auc", "log_loss", "calibration_gap", "calibration_slope")
     slices: tuple[str, ...] = ()
     min_slice_rows: int = Field(300, ge=1)

@@ -9,10 +9,11 @@ The loader beside `flights.yaml` is `flights.py`, with two lines:
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import airflow_mlops_provider.operators  # noqa: F401  # first: it checks Airflow's version
 
@@ -21,13 +22,28 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, c
 from pendulum import timezone as pendulum_timezone
 
 from airflow_mlops_provider.exceptions import ConfigError
-from airflow_mlops_provider.factory.cache import kept_plan
+from airflow_mlops_provider.factory.cache import kept, kept_plans
+from airflow_mlops_provider.factory.classes import lines_told
 from airflow_mlops_provider.factory.config import FactoryConfig
+from airflow_mlops_provider.factory.deadline import deadline_of
+from airflow_mlops_provider.factory.files import Files, content
 from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan, SchedulePlan
 from airflow_mlops_provider.factory.tasks import add_tasks, documented
 from airflow_mlops_provider.operators.bundle import bundle_of, folder_below
 
-__all__ = ["airflow_config", "build_dag", "build_dags", "planned_file"]
+if TYPE_CHECKING:
+    from airflow_mlops_provider.factory.load import Document
+
+__all__ = [
+    "airflow_config",
+    "build_dag",
+    "build_dags",
+    "dags_of_plans",
+    "file_dags",
+    "file_document",
+    "kept_here",
+    "planned_file",
+]
 
 
 def build_dags(loader: str, *, bundle: str | Path | None = None) -> dict[str, DAG]:
@@ -41,10 +57,31 @@ def build_dags(loader: str, *, bundle: str | Path | None = None) -> dict[str, DA
     files = [found for ending in (".yaml", ".yml") if (found := path.with_suffix(ending)).is_file()]
     if not files:
         raise ConfigError(f"{path.name}: no {path.stem}.yaml beside it")
-    read = planned_file(files[0], bundle)
-    folder = folder_below(bundle, path)
+    return file_dags(files[0], loader, bundle=bundle, folder=folder_below(bundle, path))
+
+
+def file_dags(file: Path, loader: str, *, bundle: str | Path | None = None, folder: str = "") -> dict[str, DAG]:
+    """Return the DAGs of one pipeline file, by id, in a task's process its own alone; the rest as `build_dag`."""
     wanted = get_parsing_context().dag_id
-    return {dag.dag_id: build_dag(read, dag, loader, folder) for dag in read.dags if wanted in (None, dag.dag_id)}
+    plans = planned_file(file, bundle, dag_id=wanted)
+    return dags_of_plans(plans, loader, folder, lambda pipeline: file_document(file, bundle, pipeline))
+
+
+def dags_of_plans(
+    plans: Iterable[PipelinePlan], loader: str, folder: str, document: Callable[[str], Document]
+) -> dict[str, DAG]:
+    """Return the DAGs of plans, by id, in a task's process its own alone.
+
+    `document` returns the document of a pipeline's name: where only Airflow finds a fault, it is read again for its
+    lines.
+    """
+    wanted = get_parsing_context().dag_id
+    found: dict[str, DAG] = {}
+    for plan in plans:
+        with lines_told(document, plan.pipeline):
+            dags = [dag for dag in plan.dags if wanted in (None, dag.dag_id)]
+            found |= {dag.dag_id: build_dag(plan, dag, loader, folder) for dag in dags}
+    return found
 
 
 def build_dag(pipeline: PipelinePlan, dag_plan: DagPlan, loader: str, folder: str = "") -> DAG:
@@ -61,6 +98,7 @@ def build_dag(pipeline: PipelinePlan, dag_plan: DagPlan, loader: str, folder: st
         default_args={"owner": dag_plan.owner},
         tags=list(dag_plan.tags),
         doc_md=documented(dag_plan.doc),
+        deadline=deadline_of(pipeline, dag_plan, folder),
     )
     dag.fileloc = loader
     with dag:
@@ -68,15 +106,53 @@ def build_dag(pipeline: PipelinePlan, dag_plan: DagPlan, loader: str, folder: st
     return dag
 
 
-def planned_file(path: Path, bundle: str | Path | None = None) -> PipelinePlan:
-    """Return the plan of a pipeline file under `[mlops]` of airflow.cfg; plans are kept below AIRFLOW_HOME.
+def planned_file(path: Path, bundle: str | Path | None = None, *, dag_id: str | None = None) -> list[PipelinePlan]:
+    """Return the plans of a pipeline file under `[mlops]` of airflow.cfg; they are kept below AIRFLOW_HOME.
 
-    `bundle` is the folder that its paths are relative to; default: the DAG bundle that holds it.
-    Raises PipelineFileError with every error of the file.
+    `bundle` is the folder that its paths are relative to; default: the DAG bundle that holds it. Of the pipelines that
+    a matrix makes, only the one of `dag_id` is looked at. Raises PipelineFileError with every error of the file.
     """
-    home = Path(os.path.expandvars(os.environ.get("AIRFLOW_HOME", "~/airflow"))).expanduser()
     root = Path(bundle or bundle_of(path))
-    return kept_plan(path, bundle=root, config=airflow_config(), folder=home / ".mlops_plans")
+    return kept_plans(path, bundle=root, config=airflow_config(), folder=_plans_folder(), only=_pipeline_of(dag_id))
+
+
+def file_document(path: Path, bundle: str | Path | None, pipeline: str) -> Document:
+    """Return a pipeline of a sound file as it stands there, with its lines."""
+    # Here and not above: a kept plan has no lines, and needs none of this.
+    from airflow_mlops_provider.factory.check import read
+
+    files = Files(Path(bundle or bundle_of(path)))
+    found = read(content(path), files.name(path), files=files, config=airflow_config(), only=pipeline)
+    return found[0][0]
+
+
+def kept_here(
+    raw: bytes,
+    what: list[str],
+    files: Files,
+    made: Callable[[FactoryConfig, str | None], list[PipelinePlan]],
+) -> list[PipelinePlan]:
+    """Return what `made` returns for `[mlops]` of airflow.cfg and the pipeline that is wanted; see `cache.kept`."""
+    config, only = airflow_config(), _pipeline_of(get_parsing_context().dag_id)
+    return kept(
+        raw,
+        [*what, config.environment],
+        lambda: made(config, only),
+        files=files,
+        config=config,
+        folder=_plans_folder(),
+        only=only,
+    )
+
+
+def _plans_folder() -> Path:
+    home = Path(os.path.expandvars(os.environ.get("AIRFLOW_HOME", "~/airflow"))).expanduser()
+    return home / ".mlops_plans"
+
+
+def _pipeline_of(dag_id: str | None) -> str | None:
+    """Return the pipeline that a DAG's id begins with: no name of a pipeline has a hyphen."""
+    return dag_id and dag_id.partition("-")[0]
 
 
 def airflow_config() -> FactoryConfig:

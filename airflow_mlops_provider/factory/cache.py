@@ -10,6 +10,7 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import astuple
 from functools import cache
 from pathlib import Path
@@ -22,54 +23,86 @@ import yaml
 from airflow_mlops_provider import __version__
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.files import Files, content
-from airflow_mlops_provider.factory.plan import PipelinePlan, plan_of
+from airflow_mlops_provider.factory.plan import PipelinePlan, plans_of
 
-__all__ = ["kept_plan"]
+__all__ = ["kept", "kept_plans"]
 
 _LOG = logging.getLogger(__name__)
 _DAYS_KEPT = 30
+_SWEEP_S = 86_400
 
 
-def kept_plan(path: Path, *, bundle: Path, config: FactoryConfig, folder: Path) -> PipelinePlan:
-    """Return the plan of a file, from `folder` if everything that it was made from is as it was.
+def kept_plans(
+    path: Path, *, bundle: Path, config: FactoryConfig, folder: Path, only: str | None = None
+) -> list[PipelinePlan]:
+    """Return the plans of a file, from `folder` if everything that they were made from is as it was.
 
-    That is the file's bytes, the settings, this package and Python, and all that the checks saw in the bundle:
-    each is looked at again, so no error that a fresh parse finds is hidden; errors are not kept. `folder` is made
-    where it is missing. It is left alone, and the plan made afresh, where it cannot be written, is not this
-    user's alone or lies in the bundle: who writes pipeline files must not write plans.
-    Raises PipelineFileError with every error of the file.
+    That is the file's bytes, the settings, this package and Python, what lies under the file and all that the checks
+    saw in the bundle: each is looked at again, so no error that a fresh parse finds is hidden; errors are not kept.
+    `only` is the pipeline that is wanted, where a matrix makes several. `folder` is made where it is missing. It is
+    left alone, and the plans made afresh, where it cannot be written, is not this user's alone or lies in the bundle:
+    who writes pipeline files must not write plans. Raises PipelineFileError with every error of the file.
     """
     files = Files(bundle)
     raw, name = content(path), files.name(path)
-    if not _private(folder, bundle):
-        return plan_of(raw, name, files, config)
+
+    def made() -> list[PipelinePlan]:
+        return plans_of(raw, name, files, config, only=only)
+
+    return kept(raw, [name, config.environment], made, files=files, config=config, folder=folder, only=only)
+
+
+def kept(
+    raw: bytes,
+    what: list[str | None],
+    made: Callable[[], list[PipelinePlan]],
+    *,
+    files: Files,
+    config: FactoryConfig,
+    folder: Path,
+    only: str | None,
+) -> list[PipelinePlan]:
+    """Return what `made` returns, which depends on `raw`, `config` and what `files` saw; `what` names the entry.
+
+    An entry that was made for one pipeline alone stands beside the one for all of them.
+    """
+    if not _private(folder, files.root):
+        return made()
     # One entry a file: its next version takes its place.
-    entry = folder / _digest(json.dumps([str(bundle.resolve()), name, config.environment]).encode())
+    entries = [
+        folder / _digest(json.dumps([str(files.root.resolve()), *what, *one]).encode())
+        for one in ([], [only])[: 1 if only is None else 2]
+    ]
     key = _digest(json.dumps([_digest(raw), astuple(config), *_code()]).encode())
-    found = _kept(entry, key, bundle)
-    if found is None:
-        found = plan_of(raw, name, files, config)
-        _keep(entry, {"key": key, "seen": files.seen(), "plan": found.as_json()})
-    return found
+    for entry in entries:
+        found = _kept(entry, key, files.root, only)
+        if found is not None:
+            return found
+    plans = made()
+    _keep(entries[-1], {"key": key, "seen": files.seen(), "names": [plan.pipeline for plan in plans]}, plans)
+    return plans
 
 
-def _kept(entry: Path, key: str, bundle: Path) -> PipelinePlan | None:
+def _kept(entry: Path, key: str, bundle: Path, only: str | None) -> list[PipelinePlan] | None:
     try:
         digest, _, body = entry.read_bytes().partition(b"\n")
     except OSError:
         return None
     if digest != _digest(body).encode():
         return None  # cut short, or not written here
-    data = json.loads(body)
+    head, *lines = body.splitlines()
+    data = json.loads(head)
     if data["key"] != key or not Files(bundle).show(data["seen"]):
         return None
-    plan = PipelinePlan.from_json(data["plan"])
-    return plan if _is_zone(plan.timezone) else None
+    names = data["names"]
+    wanted = [line for line, name in zip(lines, names, strict=True) if len(names) == 1 or only in (None, name)]
+    plans = [PipelinePlan.from_json(json.loads(line)) for line in wanted]
+    return plans if all(_is_zone(plan.timezone) for plan in plans) else None
 
 
-def _keep(entry: Path, data: dict[str, Any]) -> None:
-    """Put an entry in place whole: another process sees the old one or this one."""
-    body = json.dumps(data).encode()
+def _keep(entry: Path, data: dict[str, Any], plans: list[PipelinePlan]) -> None:
+    """Put an entry in place whole: another process sees the old one or this one. A line a plan: few are read."""
+    body = "\n".join([json.dumps(data), *(plan.as_text() for plan in plans)]).encode()
     try:
         handle, part = tempfile.mkstemp(dir=entry.parent)
         try:
@@ -84,10 +117,14 @@ def _keep(entry: Path, data: dict[str, Any]) -> None:
 
 
 def _forget(folder: Path) -> None:
-    """Remove what is old: entries of files and bundle versions that are gone; one still read is made again."""
-    oldest = time.time() - _DAYS_KEPT * 86_400
+    """Remove what is old, once a day: entries of files and bundle versions that are gone; one still read comes back."""
+    swept, now = folder / "swept", time.time()
+    # Not at each entry: a thousand new files would look at each other half a million times.
+    if swept.exists() and now - swept.stat().st_mtime < _SWEEP_S:
+        return
+    swept.touch()
     for found in folder.iterdir():
-        if found.stat().st_mtime < oldest:
+        if found.stat().st_mtime < now - _DAYS_KEPT * 86_400:
             found.unlink()
 
 

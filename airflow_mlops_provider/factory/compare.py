@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan, TaskPlan
 
-__all__ = ["Difference", "Value", "differences", "differences_json", "differences_text"]
+__all__ = ["Difference", "Value", "compared", "differences", "differences_json", "differences_text"]
 
 Kind = Literal["added", "removed", "changed"]
 # What stands for a value that is not there: null is a value.
@@ -62,6 +62,28 @@ def differences(old: PipelinePlan, new: PipelinePlan) -> list[Difference]:
     for dag_id in [*after, *(dag_id for dag_id in before if dag_id not in after)]:
         found += _dag(dag_id, before.get(dag_id), after.get(dag_id))
     return found
+
+
+def compared(old: Sequence[PipelinePlan], new: Sequence[PipelinePlan], against: str, form: str) -> str:
+    """Return how a file's plans differ from those of `against`, as `text` or `json`; several make one list.
+
+    One is compared with the other; where a matrix makes several, each with the one of its name, or with none.
+    """
+    pairs = list(zip(old, new, strict=True)) if len(old) == len(new) == 1 else list(_paired(old, new, against))
+    if form == "json":
+        data = [differences_json(*pair) for pair in pairs]
+        return json.dumps(data if len(new) > 1 else data[0], indent=2)
+    return "\n\n".join(differences_text(*pair) for pair in pairs)
+
+
+def _paired(
+    old: Sequence[PipelinePlan], new: Sequence[PipelinePlan], against: str
+) -> Iterator[tuple[PipelinePlan, PipelinePlan]]:
+    before = {plan.pipeline: plan for plan in old}
+    for plan in new:
+        yield before.pop(plan.pipeline, replace(plan, file=against, dags=(), notify=None)), plan
+    for plan in before.values():
+        yield plan, replace(plan, file=new[0].file, environment=new[0].environment, dags=(), notify=None)
 
 
 def differences_json(old: PipelinePlan, new: PipelinePlan) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from airflow_mlops_provider.contracts.base import Batch
 from airflow_mlops_provider.exceptions import ConfigError
 
-__all__ = ["batch_of", "cron_fault"]
+__all__ = ["batch_of", "batches", "cron_fault"]
 
 _PRESETS = {
     "@hourly": "0 * * * *",
@@ -57,6 +58,15 @@ def batch_of(schedule: str, batch_id: str, timezone: str) -> Batch:
     local_start, local_end = start.replace(tzinfo=zone), end.replace(tzinfo=zone)
     name = start.date().isoformat() if whole_days else local_start.isoformat(timespec="minutes")
     return Batch(id=name, start=local_start, end=local_end, timezone=timezone)
+
+
+def batches(schedule: str, start: datetime, timezone: str) -> Iterator[Batch]:
+    """Yield the batches of a schedule one after the other, the first that begins at or after `start` (naive, local)."""
+    tick = _next(_fields(schedule), start)
+    while True:
+        batch = batch_of(schedule, tick.isoformat(), timezone)
+        yield batch
+        tick = batch.end.replace(tzinfo=None)
 
 
 def _next(fields: tuple[frozenset[int], ...], moment: datetime) -> datetime:

@@ -19,7 +19,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True, order=True, slots=True)
 class FileError:
-    """One error; `line` and `column` count from 1, `path` is the dotted key (empty: the file itself)."""
+    """One error; `line` and `column` count from 1 (0: no file), `path` is the dotted key (empty: the file itself)."""
 
     file: str
     line: int
@@ -28,7 +28,7 @@ class FileError:
     message: str
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}"
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else f"{self.file}:"
         return f"{where} {self.path}: {self.message}" if self.path else f"{where} {self.message}"
 
     def as_json(self) -> dict[str, Any]:

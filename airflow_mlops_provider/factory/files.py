@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +17,7 @@ __all__ = ["MAX_BYTES", "Files", "Seen", "content"]
 # Of a pipeline file; `load` refuses a larger one.
 MAX_BYTES = 512 * 1024
 
-# What was looked for (inside, file, folder, sha256), the path below the bundle, and the answer. JSON.
+# What was looked for (inside, file, folder, document, sha256), the path below the bundle, and the answer. JSON.
 Seen = tuple[str, str, bool | str | None]
 
 
@@ -24,6 +27,7 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._resolved = root.resolve()
+        self._root, self._inside = str(root), f"{str(self._resolved).rstrip('/')}/"
         self._answers: dict[tuple[str, str], bool | str | None] = {}
         self._contents: dict[str, bytes] = {}
 
@@ -45,6 +49,18 @@ class Files:
             self._contents[path] = (self.root / path).read_bytes()
             self._answers["sha256", path] = hashlib.sha256(self._contents[path]).hexdigest()
         return self._contents[path]
+
+    def document(self, path: str) -> bytes | None:
+        """Return the bytes of a YAML file, or the beginning of one that is too large; None where there is none.
+
+        Raises ConfigError if it is there and cannot be read.
+        """
+        try:
+            raw = _beginning(os.path.join(self._root, path))  # noqa: PTH118
+        except OSError as exc:
+            raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+        self._answers["document", path] = hashlib.sha256(raw).hexdigest() if raw is not None else None
+        return raw
 
     def near(self, path: str) -> str:
         """Return `. Did you mean 'x'?` for the nearest name beside a path that is not there, or nothing.
@@ -77,15 +93,24 @@ class Files:
         return self._answers[what, path]
 
     def _look(self, what: str, path: str) -> bool | str | None:
-        found = self.root / path
+        if "\0" in path:
+            return False  # no file system has such a name
+        # Texts and not paths: of a kept plan this is most of the time.
+        found = os.path.join(self._root, path)  # noqa: PTH118
         if what == "inside":
-            return self._below(found.resolve())
+            return f"{os.path.realpath(found)}/".startswith(self._inside)
         if what == "file":
-            return found.is_file()
+            return os.path.isfile(found)  # noqa: PTH113
         if what == "folder":
-            return found.is_dir()
+            return os.path.isdir(found)  # noqa: PTH112
+        if what == "document":
+            try:
+                raw = _beginning(found)
+            except OSError:
+                return "unreadable"
+            return hashlib.sha256(raw).hexdigest() if raw is not None else None
         try:
-            return hashlib.sha256(found.read_bytes()).hexdigest()
+            return hashlib.sha256(Path(found).read_bytes()).hexdigest()
         except OSError:
             return None  # never what a plan was made from
 
@@ -96,7 +121,25 @@ class Files:
 def content(path: Path) -> bytes:
     """Return a file's bytes, or the beginning of one that is too large. Raises ConfigError if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return _read(str(path))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+
+
+def _beginning(path: str) -> bytes | None:
+    try:
+        return _read(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _read(path: str) -> bytes:
+    # Not Path.open: a kept plan looks for defaults in each folder.
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "no regular file")
+        return file.read(MAX_BYTES + 1)
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # never to wait for who writes into a pipe

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airflow_mlops_provider.exceptions import ConfigError
 
-__all__ = ["pipeline_files"]
+__all__ = ["pipeline_files", "pipelines_below", "yaml_below"]
 
 # By the text and not by the YAML: a file that is broken is not to be passed over.
 _PIPELINE = re.compile(rb"""^(?:\{\s*)?["']?pipeline["']?[ \t]*:""", re.MULTILINE)
@@ -27,7 +27,7 @@ def pipeline_files(paths: Iterable[Path]) -> list[tuple[Path, Path | None]]:
         if not path.is_dir():
             found.setdefault(path.resolve(), (path, None))
             continue
-        below = [file for file in _yaml_files(path) if _is_pipeline(file)]
+        below = pipelines_below(path)
         if not below:
             raise ConfigError(f"{path}: no pipeline file below it; one ends in .yaml and has the key `pipeline`")
         for file in below:
@@ -35,7 +35,13 @@ def pipeline_files(paths: Iterable[Path]) -> list[tuple[Path, Path | None]]:
     return list(found.values())
 
 
-def _yaml_files(folder: Path) -> Iterator[Path]:
+def pipelines_below(folder: Path) -> list[Path]:
+    """Return a folder's pipeline files, in the order of their names."""
+    return [file for file in yaml_below(folder) if _is_pipeline(file)]
+
+
+def yaml_below(folder: Path) -> Iterator[Path]:
+    """Yield what ends in .yaml or .yml below a folder, hidden ones left out, in the order of their names."""
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):

@@ -10,7 +10,9 @@ import airflow_mlops_provider.operators  # noqa: F401  # first: it checks Airflo
 from airflow.sdk import TaskGroup
 
 from airflow_mlops_provider.exceptions import ConfigError
-from airflow_mlops_provider.factory.build import planned_file
+from airflow_mlops_provider.factory.build import file_document, planned_file
+from airflow_mlops_provider.factory.classes import lines_told
+from airflow_mlops_provider.factory.plan import one_of
 from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan
 from airflow_mlops_provider.factory.tasks import add_tasks
 from airflow_mlops_provider.operators.bundle import folder_below
@@ -19,19 +21,26 @@ __all__ = ["section_group"]
 
 
 def section_group(
-    file: str | Path, section: str, *, group_id: str | None = None, bundle: str | Path | None = None
+    file: str | Path,
+    section: str,
+    *,
+    group_id: str | None = None,
+    bundle: str | Path | None = None,
+    pipeline: str | None = None,
 ) -> TaskGroup:
     """Return a section (`data`, `scoring`, `monitoring` or `training`) as a group of the DAG in whose `with` it is.
 
     `file` lies beside the DAG's own file; `group_id` is by default the section's name, and goes before each
     task's id. `bundle` is the folder that the file's paths are relative to; default: the DAG bundle. When the
-    group runs is the DAG's own matter: `data` needs a data interval. Raises PipelineFileError with every error of
-    the file, ConfigError if it has no such section.
+    group runs is the DAG's own matter: `data` needs a data interval. `pipeline` is the one that is meant, where a
+    matrix makes several. Raises PipelineFileError with every error of the file, ConfigError if it has no such section
+    or pipeline.
     """
     with TaskGroup(group_id=group_id or section, tooltip=f"{section} of {Path(file).name}") as group:
         path = Path(group.dag.fileloc).parent / file
-        read = planned_file(path, bundle)
-        add_tasks(read, _section(read, section), group, folder_below(bundle, path))
+        read = one_of(planned_file(path, bundle), pipeline)
+        with lines_told(lambda name: file_document(path, bundle, name), read.pipeline):
+            add_tasks(read, _section(read, section), group, folder_below(bundle, path))
     return group
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,13 +13,13 @@ import yaml
 from airflow_mlops_provider.factory.errors import FileError, KeyPath, PipelineFileError, dotted
 from airflow_mlops_provider.factory.files import MAX_BYTES, content
 
-__all__ = ["Document", "Mark", "decoded", "load", "parse"]
+__all__ = ["MAX_DEPTH", "MAX_VALUES", "Document", "Mark", "decoded", "laid_over", "load", "parse"]
 
 # Events, one by one: composing 100,000 nested lists overruns libyaml's C stack and kills the process, and parsing
 # them takes it half a minute.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # two classes without a common base
-_MAX_VALUES = 20_000
-_MAX_DEPTH = 40
+MAX_VALUES = 20_000
+MAX_DEPTH = 40
 _MAX_MESSAGE = 1_000
 
 _CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -29,8 +29,12 @@ _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a value and its key stand, counted from 1; `environment` names the overlay it came from."""
+    """Where a value and its key stand, counted from 1; `environment` names the overlay it came from.
 
+    Without a file there are no lines: 0 for all four, and `file` is what the values are called.
+    """
+
+    file: str
     line: int
     column: int
     key_line: int
@@ -40,11 +44,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Document:
-    """A file's values and the mark of each, by its path of keys."""
+    """A file's values and the mark of each, by its path of keys.
+
+    `file` is the pipeline's own; a value that was laid under it has a mark of another. `dollar`: whether there may be
+    a `${` in it.
+    """
 
     file: str
     data: dict[str, Any]  # what YAML holds
     marks: dict[KeyPath, Mark] = field(repr=False)
+    dollar: bool = True
 
     def error(self, path: KeyPath, message: str, *, at_key: bool = False) -> FileError:
         """Return an error at a value, or at its key; for a path that is not there, at its nearest parent."""
@@ -56,7 +65,12 @@ class Document:
         if at_key or known != path:
             line, column = (mark.key_line, mark.key_column)
         shown = message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 3]}..."
-        return FileError(self.file, line, column, dotted(path), shown)
+        return FileError(mark.file, line, column, dotted(path), shown)
+
+    def whole_error(self, path: KeyPath, message: str, *, at_key: bool = False) -> FileError:
+        """Return an error of the values together: where one stands in another file, it says whose values they are."""
+        error = self.error(path, message, at_key=at_key)
+        return error if error.file == self.file else replace(error, message=f"{error.message} (for {self.file})")
 
     def is_mapping(self, path: KeyPath) -> bool:
         """Return whether the value at a path is a mapping: what is wrong with one is said at its key."""
@@ -75,13 +89,30 @@ class Document:
         marks = {path: mark for path, mark in self.marks.items() if path[:1] != ("environments",)}
         overlay = overlays.get(environment) if isinstance(overlays, dict) else None
         if environment is None or not isinstance(overlay, dict):
-            return Document(self.file, base, marks)
+            return Document(self.file, base, marks, self.dollar)
         prefix: KeyPath = ("environments", environment)
-        merged = _lay_over(base, overlay, (), marks)
+        merged = laid_over(base, overlay, marks)
         for path, mark in self.marks.items():
             if path[:2] == prefix and len(path) > 2:
-                marks[path[2:]] = Mark(mark.line, mark.column, mark.key_line, mark.key_column, environment)
-        return Document(self.file, merged, marks)
+                marks[path[2:]] = Mark(mark.file, mark.line, mark.column, mark.key_line, mark.key_column, environment)
+        return Document(self.file, merged, marks, self.dollar)
+
+
+def laid_over(base: Any, overlay: Any, marks: dict[KeyPath, Mark], path: KeyPath = ()) -> Any:
+    """Return `overlay` over `base`: mappings merge, all else is replaced, and what is replaced loses its marks."""
+    if isinstance(base, dict) and isinstance(overlay, dict):
+        merged = dict(base)
+        for key, value in overlay.items():
+            merged[key] = laid_over(base[key], value, marks, (*path, key)) if key in base else value
+        return merged
+    _forget(base, marks, path)
+    return overlay
+
+
+def _forget(value: Any, marks: dict[KeyPath, Mark], path: KeyPath) -> None:
+    marks.pop(path, None)
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        _forget(item, marks, (*path, key))
 
 
 def load(path: str | Path, name: str | None = None) -> Document:
@@ -104,14 +135,16 @@ def decoded(raw: bytes, name: str) -> Document:
 def parse(text: str, name: str) -> Document:
     """Return the document of one YAML text. Raises PipelineFileError for the first thing that is no plain YAML."""
     try:
-        return _Reader(name, yaml.parse(text, Loader=_LOADER)).document()
+        # An escape in quotes may write any character.
+        dollar = "${" in text or "\\" in text
+        return _Reader(name, yaml.parse(text, Loader=_LOADER)).document(dollar)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise PipelineFileError([FileError(name, line, column, "", f"not YAML: {exc.problem}")]) from exc
+        raise PipelineFileError([FileError(name, line, column, "", f"not YAML: {exc.problem}")]) from None
     except yaml.reader.ReaderError as exc:
         line = text[: exc.position].count("\n") + 1
-        raise PipelineFileError([FileError(name, line, 1, "", f"not YAML: {exc.reason}")]) from exc
+        raise PipelineFileError([FileError(name, line, 1, "", f"not YAML: {exc.reason}")]) from None
 
 
 @dataclass
@@ -133,7 +166,7 @@ class _Reader:
         self.marks: dict[KeyPath, Mark] = {}
         self.values = 0
 
-    def document(self) -> Document:
+    def document(self, dollar: bool) -> Document:
         next(self.events)
         first = next(self.events)
         if isinstance(first, yaml.StreamEndEvent):
@@ -145,11 +178,11 @@ class _Reader:
             self._refuse(after, "a second YAML document; write one file a pipeline")
         if not isinstance(root.value, _Mapping):
             raise PipelineFileError([FileError(self.name, root.line, root.column, "", "a mapping of keys is wanted")])
-        return Document(self.name, self._plain(root, (), (root.line, root.column)), self.marks)
+        return Document(self.name, self._plain(root, (), (root.line, root.column)), self.marks, dollar)
 
     def _node(self, event: Any, depth: int) -> _Node:
-        if depth > _MAX_DEPTH:
-            self._refuse(event, f"nested more than {_MAX_DEPTH} deep")
+        if depth > MAX_DEPTH:
+            self._refuse(event, f"nested more than {MAX_DEPTH} deep")
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self.anchors:
                 self._refuse(event, f"alias *{event.anchor} has no anchor before it")
@@ -190,10 +223,10 @@ class _Reader:
     def _plain(self, node: _Node, path: KeyPath, key: tuple[int, int]) -> Any:
         """Return a node's plain value and note its marks. Aliases multiply here, so here they are counted."""
         self.values += 1
-        if self.values > _MAX_VALUES or len(path) > _MAX_DEPTH:
-            text = f"more than {_MAX_VALUES} values or {_MAX_DEPTH} levels; are aliases multiplying?"
+        if self.values > MAX_VALUES or len(path) > MAX_DEPTH:
+            text = f"more than {MAX_VALUES} values or {MAX_DEPTH} levels; are aliases multiplying?"
             raise PipelineFileError([FileError(self.name, node.line, node.column, "", text)])
-        self.marks[path] = Mark(node.line, node.column, *key)
+        self.marks[path] = Mark(self.name, node.line, node.column, *key)
         if isinstance(node.value, _Mapping):
             return {name: self._plain(child, (*path, name), at) for name, at, child in node.value}
         if isinstance(node.value, _Sequence):
@@ -226,15 +259,3 @@ def _scalar(text: str) -> Any:
         value = float(text)
         return text if value in (float("inf"), float("-inf")) else value
     return text
-
-
-def _lay_over(base: Any, overlay: Any, path: KeyPath, marks: dict[KeyPath, Mark]) -> Any:
-    """Return `overlay` over `base`; what it replaces loses its marks."""
-    if isinstance(base, dict) and isinstance(overlay, dict):
-        merged = dict(base)
-        for key, value in overlay.items():
-            merged[key] = _lay_over(base.get(key), value, (*path, key), marks)
-        return merged
-    for known in [p for p in marks if p[: len(path)] == path]:
-        del marks[known]
-    return overlay

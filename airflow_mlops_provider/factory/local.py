@@ -90,6 +90,8 @@ class LocalRun:
                 return dag, dag.tasks
         for dag in self.plan.dags:
             for task in dag.tasks:
+                if task.task_id == name and task.free:
+                    raise ConfigError(f"{name} is an operator of Airflow ({task.operator}): it runs in Airflow only")
                 if task.task_id == name:
                     return dag, (task,)
         sections = [dag.section for dag in self.plan.dags]
@@ -162,6 +164,8 @@ class LocalRun:
         """Return why a task has nothing to do here; empty if it has."""
         if task.task_id == "approval":
             return f"approval by {', '.join(task.arguments['approvers'])} is asked for in Airflow only"
+        if task.free:
+            return f"{task.operator.rpartition('.')[2]} runs in Airflow only"
         if task.task_id == "ask":
             return "people are asked in Airflow only"
         if task.task_id == "promote" and any(other.task_id == "evaluate" for other in dag.tasks):

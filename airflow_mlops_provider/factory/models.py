@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -13,7 +13,7 @@ from airflow_mlops_provider.contracts.base import Contract, Json
 from airflow_mlops_provider.contracts.ingest import Source
 from airflow_mlops_provider.contracts.validate import Checks
 from airflow_mlops_provider.factory.errors import nearest
-from airflow_mlops_provider.factory.options import TaskOptions
+from airflow_mlops_provider.factory.options import TaskOptions, Tries
 from airflow_mlops_provider.factory.sections import (
     Dataset,
     Drift,
@@ -27,11 +27,25 @@ from airflow_mlops_provider.factory.sections import (
     Transform,
 )
 
-__all__ = ["Approval", "Data", "Monitoring", "Notify", "Pipeline", "Scoring", "Training"]
+__all__ = [
+    "Approval",
+    "Data",
+    "FreeTask",
+    "Monitoring",
+    "Notify",
+    "Parameter",
+    "Parameters",
+    "Pipeline",
+    "Scoring",
+    "Training",
+]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$")]
 Label = Annotated[str, StringConstraints(pattern=r"^[\w.:-]{1,100}$")]
+Scalar = bool | int | float | str
+Event = Literal["refused", "drift", "promoted", "rolled_back", "failed", "missed_deadline"]
+_DEADLINE = "longest time from a run being queued to its end; later, people are told (event `missed_deadline`)"
 
 
 class Data(Contract):
@@ -46,6 +60,7 @@ class Data(Contract):
     transform: Transform | None = None
     materialize: Materialize | None = None
     maintain: Maintain | None = None
+    deadline: timedelta | None = Field(None, description=_DEADLINE)
 
     @model_validator(mode="after")
     def _source(self) -> Self:
@@ -73,12 +88,14 @@ class Training(Contract):
     evaluate: Evaluate | None = None
     approval: Approval | None = None
     first_after: int = Field(1, ge=1, description="labelled batches before the first training")
+    deadline: timedelta | None = Field(None, description=_DEADLINE)
 
 
 class Scoring(Score):  # type: ignore[misc]  # made from the step's spec
     """The DAG `<pipeline>-score`."""
 
     reconcile: str = Field("@daily", description="wakes the DAG on the wall clock, too")
+    deadline: timedelta | None = Field(None, description=_DEADLINE)
 
 
 class Monitoring(Contract):
@@ -91,6 +108,7 @@ class Monitoring(Contract):
         None, description="without data and scoring: preset, five cron fields, or an asset's uri"
     )
     reconcile: str = Field("@daily", description="wakes the DAG on the wall clock, too")
+    deadline: timedelta | None = Field(None, description=_DEADLINE)
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -99,12 +117,45 @@ class Monitoring(Contract):
         return self
 
 
+class FreeTask(Tries):
+    """A task of the user's own, by its operator: behind and before any tasks of one of the four DAGs."""
+
+    operator: str = Field(description="dotted name of an operator's class")
+    arguments: Json = Field({}, description="its keyword arguments")
+    after: tuple[Name, ...] = Field((), description="a task, or a list of them, that it waits for")
+    before: tuple[Name, ...] = Field((), description="a task, or a list of them, that waits for it")
+
+    @field_validator("after", "before", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if not (self.after or self.before):
+            raise ValueError("give after, before or both: which tasks does it stand between?")
+        return self
+
+
+class Parameter(Contract):
+    """A value that the file takes as `${name}`, of one type."""
+
+    type: Literal["string", "integer", "number", "boolean"] = Field(description="of its values")
+    default: Scalar | None = Field(None, description="its value where no matrix gives one")
+    choices: tuple[Scalar, ...] = Field((), description="the only values that it may have; default, any of its type")
+
+
+class Parameters(Contract):
+    """What a pipeline file says of its parameters; see the same keys of `Pipeline`."""
+
+    parameters: dict[Name, Parameter] = Field({})
+    matrix: dict[Name, Annotated[tuple[Scalar, ...], Field(min_length=1)]] | None = None
+
+
 class Notify(Contract):
     """Who hears of a pipeline's turns: an Airflow notifier, given `arguments`."""
 
-    on: tuple[Literal["refused", "drift", "promoted", "rolled_back", "failed"], ...] = Field(
-        ("refused", "drift", "promoted", "rolled_back", "failed"), min_length=1, description="default: all"
-    )
+    on: tuple[Event, ...] = Field(get_args(Event), min_length=1, description="default: all")
     notifier: str = Field(description="dotted name of a notifier's class")
     arguments: Json = Field({}, description="its keyword arguments")
 
@@ -124,8 +175,14 @@ class Pipeline(Contract):
     training: Training | None = None
     scoring: Scoring | None = None
     monitoring: Monitoring | None = None
+    tasks: dict[Name, FreeTask] = Field({}, description="tasks of your own, by name")
     notify: Notify | None = None
     environments: dict[Name, Json] = Field({}, description="a part of this file, laid over it by environment")
+    extends: str | None = Field(None, description="a file that this one is laid over")
+    parameters: dict[Name, Parameter] = Field({}, description="values that the file takes as `${name}`")
+    matrix: dict[Name, Annotated[tuple[Scalar, ...], Field(min_length=1)]] | None = Field(
+        None, description="values by parameter: a pipeline for each combination"
+    )
 
     @cached_property
     def said(self) -> dict[str, Any]:

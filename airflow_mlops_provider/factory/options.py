@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from airflow_mlops_provider.contracts.base import Contract
 from airflow_mlops_provider.contracts.pod import Pod
 
-__all__ = ["RunsOn", "TaskOptions"]
+__all__ = ["RunsOn", "TaskOptions", "Tries"]
 
 
 class RunsOn(Contract):
@@ -26,11 +26,16 @@ class RunsOn(Contract):
         return self
 
 
-class TaskOptions(Contract):
-    """What each task of a section may say, and `defaults` for all of them."""
+class Tries(Contract):
+    """How a task is tried, whatever it is."""
 
-    runs_on: RunsOn | None = None
     retries: int | None = Field(None, ge=0)
     retry_delay: timedelta | None = None
     execution_timeout: timedelta | None = None
     pool: str | None = None
+
+
+class TaskOptions(Tries):
+    """What each task of a section may say, and `defaults` for all of them."""
+
+    runs_on: RunsOn | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_mlops_provider.exceptions import ConfigError
 
 __all__ = [
     "RESULT",
+    "STEPLESS",
     "DagPlan",
     "NotifyPlan",
     "PipelinePlan",
@@ -20,6 +21,8 @@ __all__ = [
     "references",
 ]
 
+# Tasks of this package's own that run no step: people are asked, a run is started.
+STEPLESS = ("approval", "ask", "start_training")
 # A mapping of this one key names another task's result; only this package writes it.
 RESULT = "$result"
 
@@ -75,10 +78,18 @@ class TaskPlan:
     doc: str = ""
     provenance: dict[str, Provenance] = field(default_factory=dict, compare=False)
 
+    @property
+    def free(self) -> bool:
+        """Whether it is one of the file's `tasks`, whose operator and arguments the user chose."""
+        return self.step is None and self.task_id not in STEPLESS
+
 
 @dataclass(frozen=True, slots=True)
 class DagPlan:
-    """One DAG; `section` is its key in the file, `tasks` are in an order in which they can run."""
+    """One DAG; `section` is its key in the file, `tasks` are in an order in which they can run.
+
+    A run must be done `deadline_s` after it was queued, or people are told.
+    """
 
     dag_id: str
     section: str
@@ -88,6 +99,7 @@ class DagPlan:
     tags: tuple[str, ...] = ()
     doc: str = ""
     max_active_runs: int = 1
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +134,13 @@ class PipelinePlan:
 
     def as_json(self, *, provenance: bool = False) -> dict[str, Any]:
         """Return plain JSON, the same for the same file; with `provenance`, with lines."""
-        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        for dag in data["dags"]:
-            for task in dag["tasks"]:
-                if not provenance:
-                    del task["provenance"]
+        data: dict[str, Any] = json.loads(self.as_text(provenance=provenance))
         return data
+
+    def as_text(self, *, provenance: bool = False) -> str:
+        """Return `as_json` as one line of text."""
+        # Not asdict(): it copies each value, which takes longer than planning.
+        return json.dumps(self, default=_with_lines if provenance else _without_lines)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PipelinePlan:
@@ -148,6 +161,14 @@ def references(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from references(item)
+
+
+def _with_lines(part: Any) -> dict[str, Any]:  # one of these dataclasses, which json.dumps asks about
+    return {name: getattr(part, name) for name in part.__slots__}
+
+
+def _without_lines(part: Any) -> dict[str, Any]:
+    return {name: value for name, value in _with_lines(part).items() if name != "provenance"}
 
 
 def _dag(data: dict[str, Any]) -> DagPlan:

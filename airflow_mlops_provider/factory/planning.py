@@ -6,16 +6,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import yaml
-
 from airflow_mlops_provider.contracts.base import Contract
 from airflow_mlops_provider.factory.arguments import OPTIONS, Arguments, Fill, Filled
-from airflow_mlops_provider.factory.errors import KeyPath
+from airflow_mlops_provider.factory.errors import KeyPath, PipelineFileError
+from airflow_mlops_provider.factory.fragment import fragment
 from airflow_mlops_provider.factory.load import Document
-from airflow_mlops_provider.factory.models import Pipeline
+from airflow_mlops_provider.factory.models import FreeTask, Pipeline
 from airflow_mlops_provider.factory.options import RunsOn
+from airflow_mlops_provider.factory.placing import placed, placement_faults
 from airflow_mlops_provider.factory.plan_data import (
     RESULT,
+    STEPLESS,
     DagPlan,
     NotifyPlan,
     PipelinePlan,
@@ -25,7 +26,7 @@ from airflow_mlops_provider.factory.plan_data import (
 )
 from airflow_mlops_provider.factory.resolve import given
 
-__all__ = ["OPERATORS", "planned"]
+__all__ = ["OPERATORS", "planned", "stages_of"]
 
 _OPERATORS = "airflow_mlops_provider.operators"
 OPERATORS = {
@@ -47,14 +48,23 @@ OPERATORS = {
     "decide": f"{_OPERATORS}.decide.RetrainDecisionOperator",
     "start_training": f"{_OPERATORS}.decide.StartTrainingOperator",
 }
+# Keys of a section that its task is not told under this name: they are the DAG's, or the trainer's.
+_ELSEWHERE = ("holdout", "refit", "reconcile", "deadline")
 _POD = f"{_OPERATORS}.kubernetes.KubernetesStepOperator"
-_STEPLESS = ("approval", "ask", "start_training")
 
 
 def planned(document: Document, pipeline: Pipeline, *, environment: str | None, lake: str | None) -> PipelinePlan:
-    """Return the plan of a checked pipeline; `lake` counts where the file names none."""
+    """Return the plan of a checked pipeline; `lake` counts where the file names none.
+
+    Raises PipelineFileError where `tasks` cannot be placed.
+    """
     planner = _Planner(document, pipeline)
-    dags = (planner.data(), planner.scoring(), planner.monitoring(), planner.training())
+    dags = planner.dags()
+    if pipeline.tasks:
+        faults = [document.error(*fault) for fault in placement_faults(dags, pipeline.tasks)]
+        if faults:
+            raise PipelineFileError(faults)
+        dags = placed(dags, pipeline.tasks, {name: planner.free(name, one) for name, one in pipeline.tasks.items()})
     return PipelinePlan(
         pipeline=pipeline.pipeline,
         file=document.file,
@@ -63,9 +73,14 @@ def planned(document: Document, pipeline: Pipeline, *, environment: str | None, 
         lake=pipeline.lake or lake,
         model=planner.fill.model,
         alias=pipeline.alias,
-        dags=tuple(dag for dag in dags if dag is not None),
+        dags=dags,
         notify=_notify(pipeline),
     )
+
+
+def stages_of(pipeline: Pipeline) -> tuple[DagPlan, ...]:
+    """Return the DAGs of a pipeline without its `tasks`, and without where anything came from."""
+    return _Planner(Document("", {}, {}), pipeline).dags()
 
 
 class _Planner:
@@ -75,6 +90,24 @@ class _Planner:
         self.document = document
         self.pipeline = pipeline
         self.fill = Fill(pipeline)
+
+    def dags(self) -> tuple[DagPlan, ...]:
+        """Return the DAGs of the sections that are there."""
+        found = (self.data(), self.scoring(), self.monitoring(), self.training())
+        return tuple(dag for dag in found if dag is not None)
+
+    def free(self, name: str, task: FreeTask) -> TaskPlan:
+        """Return a task of one's own, not yet placed."""
+        path: KeyPath = ("tasks", name)
+        return TaskPlan(
+            task_id=name,
+            operator=task.operator,
+            step=None,
+            arguments=dict(sorted(task.arguments.items())),
+            doc=self._fragment(path),
+            provenance={key: self._provenance((*path, "arguments", key)) for key in sorted(task.arguments)},
+            **{**self._options(task), "runs_on": "local"},
+        )
 
     def data(self) -> DagPlan | None:
         """Ingest → validate → transform → materialize; maintain behind them, and nothing waits for it."""
@@ -191,12 +224,12 @@ class _Planner:
         own = {key: (value, (*path, key)) for key, value in given(self.pipeline, *path).items()} if section else {}
         if task_id == "decide":
             own = {}  # the section is one argument, filled in whole
-        own = {key: pair for key, pair in own.items() if key not in (*OPTIONS, "holdout", "refit", "reconcile")}
+        own = {key: pair for key, pair in own.items() if key not in (*OPTIONS, *_ELSEWHERE)}
         arguments, options = {**filled, **own}, self._options(section)
         return TaskPlan(
             task_id=task_id,
-            operator=_POD if task_id not in _STEPLESS and "kubernetes" in options["runs_on"] else OPERATORS[task_id],
-            step=None if task_id in _STEPLESS else task_id,
+            operator=_POD if task_id not in STEPLESS and "kubernetes" in options["runs_on"] else OPERATORS[task_id],
+            step=None if task_id in STEPLESS else task_id,
             arguments={key: value for key, (value, _) in sorted(arguments.items())},
             upstream=tuple(task.task_id for task in after or []),
             doc=self._fragment(path) if doc else "",
@@ -226,6 +259,7 @@ class _Planner:
             owner=self.pipeline.owner,
             tags=tuple(sorted({"mlops", self.pipeline.pipeline, *self.pipeline.tags})),
             doc=self._fragment((section,)),
+            deadline_s=_seconds(getattr(self.pipeline, section).deadline),
         )
 
     def _data_schedule(self) -> SchedulePlan:
@@ -252,7 +286,7 @@ class _Planner:
 
     def _provenance(self, path: KeyPath | None) -> Provenance:
         mark = self.document.marks.get(path) if path else None
-        return Provenance(self.document.file, mark.key_line, mark.environment) if mark else Provenance("default")
+        return Provenance(mark.file, mark.key_line or None, mark.environment) if mark else Provenance("default")
 
     def _fragment(self, path: KeyPath) -> str:
         """Return the YAML of a path, without lines: an inserted line above must not change a DAG."""
@@ -263,8 +297,7 @@ class _Planner:
             return ""
         for part in reversed(path):
             value = {part: value}
-        # Not libyaml's dumper: it folds and quotes some texts otherwise, and a DAG must not depend on where it is read.
-        return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+        return fragment(value)
 
 
 def _notify(pipeline: Pipeline) -> NotifyPlan | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,8 +15,10 @@ from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.cron import cron_fault
 from airflow_mlops_provider.factory.errors import KeyPath, did_you_mean
 from airflow_mlops_provider.factory.files import Files
+from airflow_mlops_provider.factory.free_rules import free_task_faults, free_task_places
 from airflow_mlops_provider.factory.models import Data, Monitoring, Pipeline, Training
 from airflow_mlops_provider.factory.resolve import dataset_of, known_datasets, labels_of
+from airflow_mlops_provider.factory.secrets_rule import secret_faults
 from airflow_mlops_provider.factory.trust import (
     callable_faults,
     connection_faults,
@@ -27,6 +30,8 @@ from airflow_mlops_provider.factory.trust import (
 __all__ = ["meaning_faults", "name_faults"]
 
 Fault = tuple[KeyPath, str]
+# How metrics begin that only a regression has.
+_OF_NUMBERS = ("mae", "rmse", "r2", "neg_mean_", "neg_root_", "neg_median_")
 
 
 def name_faults(pipeline: Pipeline, config: FactoryConfig, files: Files) -> Iterator[Fault]:
@@ -45,6 +50,8 @@ def name_faults(pipeline: Pipeline, config: FactoryConfig, files: Files) -> Iter
         yield from _referred(("monitoring", "drift", "current"), pipeline.monitoring.drift.current, config, files)
     if pipeline.notify is not None:
         yield from _function(("notify", "notifier"), pipeline.notify.notifier, config, files)
+        yield from secret_faults(pipeline.notify.arguments, ("notify", "arguments"))
+    yield from free_task_faults(pipeline, config, files)
 
 
 def _ingested(data: Data, config: FactoryConfig, files: Files) -> Iterator[Fault]:
@@ -81,6 +88,8 @@ def _folders(data: Data, config: FactoryConfig, files: Files) -> Iterator[Fault]
         if found is not None:
             faults = path_faults(getattr(found, key), config, files=files, kind="folder")
             yield from _at(("data", section, key), faults)
+    if data.transform is not None:
+        yield from secret_faults(data.transform.vars, ("data", "transform", "vars"))
 
 
 def _trainer(training: Training, config: FactoryConfig, files: Files) -> Iterator[Fault]:
@@ -89,6 +98,7 @@ def _trainer(training: Training, config: FactoryConfig, files: Files) -> Iterato
     yield from _function((*at, "python_callable"), function, config, files, "{name}(data, params)")
     if estimator and estimator.partition(".")[0] not in ESTIMATOR_LIBRARIES:
         yield from _function((*at, "estimator"), estimator, config, files)
+    yield from secret_faults(training.train.parameters, (*at, "parameters"))
 
 
 def _schedules(pipeline: Pipeline) -> Iterator[Fault]:
@@ -110,18 +120,38 @@ def meaning_faults(pipeline: Pipeline) -> Iterator[Fault]:
     if training is not None:
         yield from _held_out(pipeline, training, dataset)
     yield from _tables(pipeline)
+    yield from free_task_places(pipeline)
+    yield from _deadlines(pipeline)
     if pipeline.monitoring is not None:
         yield from _monitored(pipeline, pipeline.monitoring, dataset)
 
 
+def _deadlines(pipeline: Pipeline) -> Iterator[Fault]:
+    """Yield deadlines of which nobody hears, and an event that never comes."""
+    notify, sections = pipeline.notify, ("data", "training", "scoring", "monitoring")
+    said = [name for name in sections if getattr(getattr(pipeline, name), "deadline", None) is not None]
+    if notify is None or "missed_deadline" not in notify.on:
+        for name in said:
+            yield (name, "deadline"), "nobody is told: give `notify`, with missed_deadline among its events"
+    elif not said and "on" in notify.model_fields_set:
+        yield ("notify", "on"), "missed_deadline never comes: no section has a `deadline`"
+
+
 def _held_out(pipeline: Pipeline, training: Training, dataset: dict[str, Any]) -> Iterator[Fault]:
     holdout = training.evaluate and training.evaluate.holdout
-    if holdout and "event_timestamp" not in dataset:
-        yield ("training", "evaluate", "holdout"), "needs training.dataset.event_timestamp: which rows are the last?"
+    if isinstance(holdout, timedelta) and "event_timestamp" not in dataset:
+        text = "needs training.dataset.event_timestamp: which rows are the last? Or give a share of them, such as 0.2"
+        yield ("training", "evaluate", "holdout"), text
+    if training.evaluate and isinstance(holdout, float) and training.evaluate.refit:
+        text = (
+            "fits on the rows that were held out, and the next training holds the same share out: the champion would "
+            "have seen them all. Remove refit, or hold out a stretch of time"
+        )
+        yield ("training", "evaluate", "refit"), text
     if training.train.search is not None and not holdout:
-        text = "its trials are judged on as long a stretch before the holdout: give training.evaluate.holdout"
+        text = "its trials are judged on as many rows before the holdout: give training.evaluate.holdout"
         yield ("training", "train", "search"), text
-    if not holdout and "event_timestamp" in dataset and pipeline.monitoring and pipeline.monitoring.retrain:
+    if not holdout and pipeline.monitoring and pipeline.monitoring.retrain:
         text = "a retrained model is judged on rows that it was not fitted on: give training.evaluate.holdout"
         yield ("monitoring", "retrain"), text
 
@@ -199,10 +229,14 @@ def _wakes(pipeline: Pipeline, monitoring: Monitoring) -> Iterator[Fault]:
 
 def _performance(pipeline: Pipeline, dataset: dict[str, Any]) -> Iterator[Fault]:
     performance = pipeline.monitoring and pipeline.monitoring.performance
-    for key, source in (("labels", "entities"), ("target",) * 2, ("unique_key",) * 2, ("event_timestamp",) * 2):
+    for key, source in (("labels", "entities"), ("target",) * 2, ("unique_key",) * 2):
         if not getattr(performance, key) and source not in dataset:
             text = f"{key!r} is not known: write it here or `{source}` in training.dataset"
             yield ("monitoring", "performance"), text
+    metric = pipeline.training and pipeline.training.evaluate and pipeline.training.evaluate.primary_metric
+    if performance and metric and metric.startswith(_OF_NUMBERS) and "metrics" not in performance.model_fields_set:
+        text = f"without 'metrics' those of probabilities are measured, and {metric} is one of numbers: give 'metrics'"
+        yield ("monitoring", "performance"), f"{text}, such as [rmse, mae, rmse_ratio]"
 
 
 def _runs_on(pipeline: Pipeline, config: FactoryConfig) -> Iterator[Fault]:

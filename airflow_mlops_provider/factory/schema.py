@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from airflow_mlops_provider.contracts.ingest import Source
 from airflow_mlops_provider.contracts.pod import Volume
 from airflow_mlops_provider.factory.meanings import keys, meaning, section_words
-from airflow_mlops_provider.factory.models import Data, Monitoring, Pipeline
+from airflow_mlops_provider.factory.models import Data, FreeTask, Monitoring, Pipeline
 from airflow_mlops_provider.factory.options import RunsOn, TaskOptions
 from airflow_mlops_provider.factory.sections import Train
 from airflow_mlops_provider.factory.shapes import DURATION, duration_text
@@ -28,6 +28,8 @@ __all__ = ["EXAMPLES", "schema"]
 Schema = dict[str, Any]
 
 EXAMPLES: dict[str, list[Any]] = yaml.safe_load((Path(__file__).parent / "examples.yaml").read_text(encoding="utf-8"))
+# A parameter, somewhere in a text.
+_SOME = r"\$\{[a-z][a-z0-9_]*(:lower)?\}"
 # What the models' validators ask for, as far as a schema can say it.
 _CHOICES: dict[type[BaseModel], tuple[str, tuple[str, ...]]] = {
     Pipeline: ("anyOf", ("data", "training", "scoring", "monitoring")),
@@ -35,6 +37,7 @@ _CHOICES: dict[type[BaseModel], tuple[str, tuple[str, ...]]] = {
     Source: ("oneOf", ("python_callable", "files", "sql")),
     Train: ("oneOf", ("python_callable", "estimator")),
     Monitoring: ("anyOf", ("drift", "performance")),
+    FreeTask: ("anyOf", ("after", "before")),
     Volume: ("oneOf", ("claim", "secret", "config_map", "empty_dir")),
 }
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
@@ -46,7 +49,7 @@ _PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
     Any: {},
     timedelta: {"type": "string", "pattern": f"^{DURATION}$", "examples": ["15m", "6h", "14d"]},
-    date: {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$", "examples": ["2026-01-31"]},
+    date: {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "examples": ["2026-01-31"]},
 }
 
 
@@ -56,7 +59,8 @@ def schema() -> Schema:
     root = whole.mapping("", Pipeline)
     # An environment's part is laid over the file: nothing in it is required, and it has no environments of its own.
     overlay = part.mapping("", Pipeline)
-    del overlay["properties"]["environments"]
+    for own in ("environments", "extends"):
+        del overlay["properties"][own]
     root["properties"]["environments"] |= {"additionalProperties": {"$ref": "#/$defs/environment"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -64,6 +68,7 @@ def schema() -> Schema:
         **root,
         "examples": EXAMPLES[""],
         "$defs": {
+            "parameter": {"type": "string", "pattern": _SOME, "description": "takes a value of `parameters`"},
             "runs_on": whole.place(),
             "part_of_runs_on": part.place(),
             "environment": {**overlay, "description": "A part of this file, laid over it in one environment."},
@@ -100,7 +105,7 @@ class _Writer:
             "kubernetes": {**self._value("runs_on.kubernetes", kubernetes.annotation), "description": "a pod"},
         }
         mapping = {"type": "object", "properties": written, "additionalProperties": False}
-        return {"anyOf": [{"const": "local"}, mapping, {"type": "null"}]}
+        return {"anyOf": [{"const": "local"}, mapping, {"$ref": "#/$defs/parameter"}, {"type": "null"}]}
 
     def _key(self, path: str, model: type[BaseModel], info: FieldInfo, words: dict[str, str]) -> Schema:
         if path == "environments":
@@ -116,9 +121,14 @@ class _Writer:
         return written
 
     def _value(self, path: str, kind: Any, metadata: tuple[Any, ...] = ()) -> Schema:
+        written = self._typed(path, kind, metadata)
+        # What says the values takes none.
+        return written if path.startswith(("parameters", "matrix")) else _open(written)
+
+    def _typed(self, path: str, kind: Any, metadata: tuple[Any, ...]) -> Schema:
         origin, arguments = get_origin(kind), get_args(kind)
         if origin is Annotated:
-            return self._value(path, arguments[0], (*metadata, *arguments[1:]))
+            return self._typed(path, arguments[0], (*metadata, *arguments[1:]))
         if origin in (Union, types.UnionType):
             return self._union(path, arguments, metadata)
         if kind is RunsOn:
@@ -128,10 +138,12 @@ class _Writer:
         if origin is tuple:
             # A list is replaced whole, also by an environment.
             written: Schema = {"type": "array", "items": _Writer(partial=False)._value(path, arguments[0])}
+            if path in ("tasks.NAME.after", "tasks.NAME.before"):
+                written = {"anyOf": [written["items"], written]}
         elif origin is dict:
             written = {"type": "object", "additionalProperties": self._value(f"{path}.NAME", arguments[1])}
             if names := _limits("string", arguments[0]):
-                written["propertyNames"] = names
+                written["propertyNames"] = names if path in ("parameters", "matrix") else _open(names)
         elif isinstance(kind, type) and issubclass(kind, BaseModel):
             written = self.mapping(path, kind)
         else:
@@ -144,9 +156,24 @@ class _Writer:
         if path.endswith(".window"):
             some.append({"const": "expanding"})
         nothing = [{"type": "null"}] if type(None) in kinds else []
-        if len(some) == 1 and isinstance(some[0].get("type"), str) and nothing:
-            return {**some[0], "type": [some[0]["type"], "null"]}
+        if len(some) == 1 and "type" in some[0] and nothing:
+            # What must be given is asked of the mapping: nothing at all has no keys to give.
+            choice = {word: some[0].pop(word) for word in ("anyOf", "oneOf") if word in some[0]}
+            asked = {"if": {"type": "object"}, "then": choice} if choice else {}
+            said = some[0]["type"]
+            return {**some[0], "type": [*([said] if isinstance(said, str) else said), "null"], **asked}
         return some[0] if len(some) == 1 and "$ref" in some[0] else {"anyOf": [*some, *nothing]}
+
+
+def _open(written: Schema) -> Schema:
+    """Return a schema that takes `${name}` besides: within text, or for a whole value of another type."""
+    if "enum" in written:
+        return {"anyOf": [written, {"$ref": "#/$defs/parameter"}]}
+    if written.get("type") in ("integer", "number", "boolean"):
+        return {**written, "type": [written["type"], "string"], "pattern": f"^{_SOME}$"}
+    if "pattern" in written and _SOME not in written["pattern"]:
+        return {**written, "pattern": f"{written['pattern']}|{_SOME}"}
+    return written
 
 
 def _given(key: str) -> Schema:
@@ -157,7 +184,7 @@ def _limits(kind: str, metadata: Any) -> Schema:
     """Return what annotations say of a value of this JSON type: bounds, lengths, patterns."""
     said = metadata if isinstance(metadata, tuple) else getattr(metadata, "__metadata__", ())
     found: Schema = {}
-    for one in said:
+    for one in [part for info in said for part in (info.metadata if isinstance(info, FieldInfo) else (info,))]:
         found |= {word: getattr(one, name) for name, word in _BOUNDS.items() if getattr(one, name, None) is not None}
         if getattr(one, "min_length", None) is not None:
             found[_LENGTHS[kind]] = one.min_length

@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -39,7 +40,7 @@ def shaped(value: Any, kind: Any, key: str = "") -> Any:
     What does not fit is left for the models to refuse; a duration written otherwise is made to fail there.
     """
     kind = plain(kind)
-    if kind is timedelta:
+    if kind is timedelta or (isinstance(value, str) and timedelta in map(plain, get_args(kind))):
         if value is None or (key == "window" and value == "expanding"):
             return None
         found = duration(value)
@@ -77,7 +78,12 @@ def _keys(kind: Any) -> dict[str, Any] | None:
         return next((found for one in get_args(kind) if (found := _keys(one)) is not None), None)
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return None
-    return {info.alias or name: info.annotation for name, info in kind.model_fields.items()}
+    return _annotations(kind)
+
+
+@cache  # asked at each value of a file, twice
+def _annotations(model: type[BaseModel]) -> dict[str, Any]:
+    return {info.alias or name: plain(info.annotation) for name, info in model.model_fields.items()}
 
 
 def _child(kind: Any, key: str | int) -> Any:

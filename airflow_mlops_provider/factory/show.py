@@ -10,6 +10,7 @@ from unicodedata import east_asian_width
 
 from airflow_mlops_provider.factory.errors import FileError
 from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan, SchedulePlan, TaskPlan
+from airflow_mlops_provider.factory.secrets_rule import is_secret_fault
 
 if TYPE_CHECKING:  # it builds every model of a pipeline file, and a kept plan needs none
     from airflow_mlops_provider.factory.check import LintedFile
@@ -68,8 +69,9 @@ def _shown_errors(file: LintedFile) -> Iterator[str]:
     # As YAML counts lines; a file of another encoding is shown as far as it goes.
     text = file.raw.decode(errors="replace").removeprefix("\ufeff")
     lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text) if file.errors else []
+    secret = {error.line for error in file.errors if is_secret_fault(error.message)}
     for error in file.errors:
-        yield f"{error}\n{_place(lines, error)}"
+        yield f"{error}\n{'' if error.line in secret else _place(lines, error)}"
 
 
 def _place(lines: list[str], error: FileError) -> str:
@@ -86,7 +88,8 @@ def _place(lines: list[str], error: FileError) -> str:
 
 
 def _dag_lines(dag: DagPlan) -> Iterator[str]:
-    yield f"\n{dag.dag_id}  {_schedule(dag.schedule)}"
+    late = f", deadline_s {dag.deadline_s}" if dag.deadline_s is not None else ""
+    yield f"\n{dag.dag_id}  {_schedule(dag.schedule)}{late}"
     for task in dag.tasks:
         after = f" after {', '.join(task.upstream)}" if task.upstream else ""
         yield f"  {task.task_id}{after}: {task.operator.rpartition('.')[2]}{_options(task)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.connections import connections_for
 from airflow_mlops_provider.factory.errors import did_you_mean
 from airflow_mlops_provider.factory.load import parse
-from airflow_mlops_provider.factory.plan import plan
+from airflow_mlops_provider.factory.plan import one_of, plan, plans
 from airflow_mlops_provider.factory.plan_data import PipelinePlan, TaskPlan
 from airflow_mlops_provider.factory.shapes import shaped, unknown_keys
 
@@ -34,24 +35,29 @@ def simulated(
     environment: str | None = None,
     bundle: str | Path | None = None,
     config: FactoryConfig | None = None,
+    pipeline: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> SimulateResult:
     """Return the replay of a file's policy, as `written`, and of another: with `changes`, or that of `against`.
 
     A change is `key=value` below `monitoring.retrain`, such as `cooldown=30d` or `when.log_loss.above=0.6`; null
-    removes. The history is the first file's, in its lake. Raises ConfigError for a file without a policy, for a
-    change that fits no key, and where the step failed; PipelineFileError for a file with errors.
+    removes. The history is the first file's, in its lake; `pipeline` is the one that is meant, where a matrix makes
+    several. Raises ConfigError for a file without a policy, for a change that fits no key, and where the step failed;
+    PipelineFileError for a file with errors.
     """
     from airflow_mlops_provider.contracts.simulate import SimulateResult, SimulateSpec
 
     config = config or FactoryConfig.from_environment()
-    planned = plan(file, environment=environment, bundle=bundle, config=config)
+    planned = plan(file, environment=environment, bundle=bundle, config=config, pipeline=pipeline)
     decide = _decide(planned)
     policies = {"written": _policy(decide.arguments["retrain"], planned.file)}
     if changes:
         policies["changed"] = _changed(decide.arguments["retrain"], changes)
     if against is not None:
-        other = plan(against, environment=environment, bundle=bundle, config=config)
+        # As in Airflow: it need not have an environment of that name.
+        elsewhere = replace(config, environment=environment or config.environment)
+        others = plans(against, bundle=bundle, config=elsewhere)
+        other = one_of(others, pipeline if len(others) > 1 else None)
         policies["against"] = _policy(_decide(other).arguments["retrain"], other.file)
     root = Path(bundle or Path(file).parent).resolve()
     lake = planned.lake or ".mlops/lake"

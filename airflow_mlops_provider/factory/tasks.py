@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import airflow_mlops_provider.operators  # noqa: F401  # first: it checks Airflow's version
 
 # isort: split
-from airflow.sdk import Asset, BaseNotifier
+from airflow.sdk import Asset
 
-from airflow_mlops_provider.exceptions import ConfigError
+from airflow_mlops_provider.factory.classes import class_of, notifier_of
+from airflow_mlops_provider.factory.free_build import check_operators, free_operator
+from airflow_mlops_provider.factory.placing import skipped_if_refused
 from airflow_mlops_provider.factory.plan_data import RESULT, DagPlan, PipelinePlan, TaskPlan
 from airflow_mlops_provider.operators.notify import FailureCallback
 
@@ -24,8 +25,10 @@ __all__ = ["add_tasks", "documented"]
 def add_tasks(pipeline: PipelinePlan, dag_plan: DagPlan, group: TaskGroup, folder: str = "") -> None:
     """Add a section's tasks to a group (a DAG's root is one), in whose context this is called.
 
-    `folder`, below the DAG bundle, is what the plan's paths and functions are relative to.
+    `folder`, below the DAG bundle, is what the plan's paths and functions are relative to. Raises BuildError where
+    Airflow finds one of the file's `tasks` or its notifier wrong.
     """
+    check_operators((task for task in dag_plan.tasks if task.free), folder)
     built: dict[str, Any] = {}
     for task in dag_plan.tasks:
         built[task.task_id] = _task(pipeline, dag_plan, task, built, group, folder)
@@ -36,32 +39,33 @@ def add_tasks(pipeline: PipelinePlan, dag_plan: DagPlan, group: TaskGroup, folde
 def _task(
     pipeline: PipelinePlan, dag_plan: DagPlan, task: TaskPlan, built: dict[str, Any], group: TaskGroup, folder: str
 ) -> Any:  # an operator
+    if task.free:
+        return free_operator(task, _options(pipeline, task, folder), folder)
     arguments = {key: _resolved(value, built) for key, value in task.arguments.items()}
     if task.task_id == "approval":
         arguments = _approval(pipeline, task.arguments, built)
     if task.task_id == "ask":
         arguments = _ask(pipeline, task.arguments)
     if task.task_id == "evaluate":
-        names = [other.task_id for other in dag_plan.tasks if other.task_id in ("approval", "promote")]
-        arguments["skip_if_refused"] = [_id_in(group, name) for name in names]
+        arguments["skip_if_refused"] = [_id_in(group, name) for name in skipped_if_refused(dag_plan)]
     if task.step is not None:
         arguments |= {"pipeline": pipeline.pipeline, "lake": pipeline.lake, "timezone": pipeline.timezone}
-        told = {"notify": _notifiers(pipeline), "notify_on": _events(pipeline)}
+        told = {"notify": _notifiers(pipeline, folder), "notify_on": _events(pipeline)}
         if isinstance(task.runs_on, dict) and "kubernetes" in task.runs_on:
             arguments = {"step": task.step, "spec": _said(arguments), "pod": task.runs_on["kubernetes"], **told}
         else:
             arguments |= {"bundle": folder} if folder else {}
             arguments |= {"runs_on": task.runs_on, **told}
-    return _imported(task.operator)(task_id=task.task_id, **_options(pipeline, task), **arguments)
+    return class_of(task.operator)(task_id=task.task_id, **_options(pipeline, task, folder), **arguments)
 
 
 def _said(arguments: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if value is not None}
 
 
-def _options(pipeline: PipelinePlan, task: TaskPlan) -> dict[str, Any]:
+def _options(pipeline: PipelinePlan, task: TaskPlan, folder: str) -> dict[str, Any]:
     """Return what every operator of Airflow takes; what nobody said is left to Airflow."""
-    notifiers = _notifiers(pipeline) if "failed" in _events(pipeline) else []
+    notifiers = _notifiers(pipeline, folder) if "failed" in _events(pipeline) else []
     options = {
         "retries": task.retries,
         "retry_delay": _seconds(task.retry_delay_s),
@@ -72,26 +76,18 @@ def _options(pipeline: PipelinePlan, task: TaskPlan) -> dict[str, Any]:
         "doc_md": documented(task.doc),
         "on_failure_callback": [FailureCallback(notifier, pipeline.pipeline) for notifier in notifiers],
     }
-    return {key: value for key, value in options.items() if value}
+    return {key: value for key, value in options.items() if value not in (None, [])}
 
 
-def _notifiers(pipeline: PipelinePlan) -> list[Any]:  # notifiers of Airflow
+def _notifiers(pipeline: PipelinePlan, folder: str) -> list[Any]:  # notifiers of Airflow
     notify = pipeline.notify
     if notify is None:
         return []
-    kind = _imported(notify.notifier)
-    if not (isinstance(kind, type) and issubclass(kind, BaseNotifier)):
-        raise ConfigError(f"{notify.notifier} is no notifier of Airflow")
-    return [kind(**notify.arguments)]
+    return [notifier_of(notify.notifier, notify.arguments, folder)]
 
 
 def _events(pipeline: PipelinePlan) -> tuple[str, ...]:
     return pipeline.notify.on if pipeline.notify else ()
-
-
-def _imported(dotted: str) -> Any:  # a class, by the name that the plan has checked
-    module, _, name = dotted.rpartition(".")
-    return getattr(import_module(module), name)
 
 
 def _resolved(value: Any, built: dict[str, Any]) -> Any:  # JSON, with references to operators of this DAG

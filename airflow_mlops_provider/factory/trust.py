@@ -12,7 +12,15 @@ from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.errors import nearest
 from airflow_mlops_provider.factory.files import Files
 
-__all__ = ["callable_faults", "connection_faults", "interpreter_faults", "path_faults", "pod_faults"]
+__all__ = [
+    "callable_faults",
+    "class_faults",
+    "connection_faults",
+    "interpreter_faults",
+    "own_class",
+    "path_faults",
+    "pod_faults",
+]
 
 
 # A larger source is no code that people write, and reading it takes gigabytes.
@@ -22,7 +30,9 @@ _MAX_BYTES = 1024 * 1024
 def path_faults(path: str, config: FactoryConfig, *, files: Files, kind: str | None = None) -> Iterator[str]:
     """Yield what is wrong with a path: outside the bundle and every allowed root, or not there (`kind` given)."""
     outside = "://" in path or path.startswith(("/", "~")) or "\\" in path
-    if "params." in path:
+    if "\0" in path:
+        yield f"{path!r} holds a null byte, which no file system takes"
+    elif "params." in path:
         yield f"{path!r}: a path takes no params, or who starts a run would choose it"
     elif ".." in PurePosixPath(path).parts:
         yield f"{path!r} climbs out with '..'; write a path below the bundle"
@@ -80,20 +90,46 @@ def callable_faults(dotted: str, config: FactoryConfig, *, files: Files, call: s
             allowed = f"{_listed(config.allowed_modules)}{files.near(path)}"
             yield f"no file {path} in the bundle, and {module!r} is not under [mlops] allowed_modules{allowed}"
         return
-    text = files.content(source)
-    if len(text) > _MAX_BYTES:
-        yield f"{source} is larger than {_MAX_BYTES // 1024} KiB: name a function of a smaller file"
+    read = _read(source, files)
+    if isinstance(read, str):
+        yield read
         return
-    try:
-        tree = _tree(text, source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:  # as ast.parse answers deep nesting
-        yield f"{source} is not Python: {str(exc) or 'nested too deep'}"
-        return
-    found = _definitions(tree.body)
+    found = _definitions(read.body)
     if name not in found and "*" not in found:
         yield f"{source} defines no {name!r}{nearest(name, found)}"
     elif call is not None and name in found:
         yield from _arity_faults(found[name], dotted, call)
+
+
+def class_faults(dotted: str, config: FactoryConfig, *, files: Files) -> Iterator[str]:
+    """Yield what is wrong with the dotted name of a class, found by reading its file, never by importing it."""
+    yield from callable_faults(dotted, config, files=files, call=None)
+    if isinstance(_own(dotted, files), (ast.FunctionDef, ast.AsyncFunctionDef)):
+        yield f"{dotted} is a function; a class is wanted"
+
+
+def own_class(dotted: str, files: Files) -> ast.ClassDef | None:
+    """Return the source of a class that a file of the bundle defines; None for any other name."""
+    found = _own(dotted, files)
+    return found if isinstance(found, ast.ClassDef) else None
+
+
+def _own(dotted: str, files: Files) -> ast.stmt | None:
+    module, _, name = dotted.rpartition(".")
+    source = _source(module, files) if module else None
+    read = _read(source, files) if source else ""
+    return None if isinstance(read, str) else _definitions(read.body).get(name)
+
+
+def _read(source: str, files: Files) -> ast.Module | str:
+    """Return a file's syntax tree, or why there is none."""
+    text = files.content(source)
+    if len(text) > _MAX_BYTES:
+        return f"{source} is larger than {_MAX_BYTES // 1024} KiB: name a function of a smaller file"
+    try:
+        return _tree(text, source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:  # as ast.parse answers deep nesting
+        return f"{source} is not Python: {str(exc) or 'nested too deep'}"
 
 
 def _arity_faults(found: ast.stmt, dotted: str, call: str) -> Iterator[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from airflow_mlops_provider.contracts.pod import NAME_PATTERN, QUANTITY_PATTERN
 from airflow_mlops_provider.factory.errors import FileError, KeyPath, PipelineFileError, did_you_mean, nearest
@@ -15,7 +15,9 @@ from airflow_mlops_provider.factory.load import Document
 from airflow_mlops_provider.factory.models import Pipeline
 from airflow_mlops_provider.factory.shapes import shaped, unknown_keys
 
-__all__ = ["pipeline_of", "sound_part"]
+__all__ = ["model_of", "pipeline_of", "sound_part"]
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 # Python's words for types, in the file's own.
 _WANTED = {
@@ -42,15 +44,20 @@ _PATTERNS = {
 
 def pipeline_of(document: Document) -> Pipeline:
     """Return the model of a merged document. Raises PipelineFileError with all errors of shape."""
-    errors = [_unknown(document, *found) for found in unknown_keys(document.data, Pipeline)]
+    return model_of(document, Pipeline)
+
+
+def model_of(document: Document, kind: type[_Model]) -> _Model:
+    """Return a document as a model of this kind. Raises PipelineFileError with all errors of shape."""
+    errors = [_unknown(document, *found) for found in unknown_keys(document.data, kind)]
     try:
         # Strict in JSON mode: lists become tuples and text a date, but 'yes' is no boolean and '3' no number.
-        pipeline = Pipeline.model_validate_json(json.dumps(shaped(document.data, Pipeline)), strict=True)
+        model = kind.model_validate_json(json.dumps(shaped(document.data, kind)), strict=True)
     except ValidationError as exc:
         raise PipelineFileError([*errors, *_faults(document, exc, errors)]) from None
     if errors:
         raise PipelineFileError(errors)
-    return pipeline
+    return model
 
 
 def sound_part(document: Document) -> Pipeline | None:
@@ -92,21 +99,32 @@ def _faults(document: Document, exc: ValidationError, unknown: list[FileError]) 
     said = {(error.line, error.column) for error in unknown}
     faults = [(fault, tuple(_real(document, fault))) for fault in exc.errors(include_url=False)]
     inside = {path[:i] for _, path in faults for i in range(len(path))}
+    kinds: dict[KeyPath, list[str]] = {}
+    for fault, path in faults:
+        kinds.setdefault(path, []).append(fault["type"])
     for fault, path in faults:
         # Of a value that may be two things pydantic tells why it is neither; what is wrong inside says more.
         if fault["type"].endswith("_type") and path in inside:
             continue
-        error = _translated(document, fault, path)
+        one_of = kinds[path] if len(kinds[path]) > 1 and all(kind in _WANTED for kind in kinds[path]) else []
+        if one_of and fault["type"] != one_of[0]:
+            continue
+        error = _translated(document, fault, path, one_of)
         if error is not None and (error.line, error.column) not in said:
             yield error
 
 
-def _translated(document: Document, fault: Any, path: KeyPath) -> FileError | None:  # pydantic's ErrorDetails
+def _translated(
+    document: Document,
+    fault: Any,  # pydantic's ErrorDetails
+    path: KeyPath,
+    one_of: list[str],
+) -> FileError | None:
     kind, context = fault["type"], fault.get("ctx", {})
     if kind == "extra_forbidden":
         return None  # said by unknown_keys, with the nearest known key
     if kind == "missing":
-        return document.error(path[:-1], f"{path[-1]!r} is missing", at_key=True)
+        return document.whole_error(path[:-1], f"{path[-1]!r} is missing", at_key=True)
     at_key, near = "[key]" in fault["loc"], ""
     if kind == "value_error":
         return document.error(path, str(context["error"]), at_key=True)
@@ -122,6 +140,9 @@ def _translated(document: Document, fault: Any, path: KeyPath) -> FileError | No
         known = re.findall(r"'([^']*)'", context["expected"])
         near = nearest(str(_at(document.data, path)), known)
         wanted = f"one of {context['expected'].replace(' or ', ', ')} is wanted"
+    elif one_of:
+        known = [_WANTED[one].removesuffix(" is wanted") for one in one_of]
+        wanted = f"{' or '.join(dict.fromkeys(known))} is wanted"
     else:
         wanted = _WANTED.get(kind, fault["msg"].removeprefix("Input ").replace("should be", "must be"))
     given = path[-1] if at_key else _at(document.data, path)

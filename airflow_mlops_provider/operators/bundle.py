@@ -39,4 +39,7 @@ def bundle_of_task(context: Context) -> str:
     """Return the root of a running task's bundle, at the version that its run has."""
     instance = getattr(context["ti"], "bundle_instance", None)
     # `dag.test()` gives none.
-    return str(instance.path if instance is not None else bundle_of(Path(context["dag"].fileloc)))
+    if instance is None:
+        return str(bundle_of(Path(context["dag"].fileloc)))
+    # Of a YamlBundle the pipeline files' own folder: its path holds their loaders.
+    return str(getattr(instance, "source", instance.path))

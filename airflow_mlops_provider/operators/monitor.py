@@ -24,7 +24,7 @@ class DriftOperator(StepOperator):
     :param model: registered name (templated)
     :param alias: used where the model has no ledger (templated)
     :param dataset: lake table that was scored (templated)
-    :param event_timestamp: column whose days are the unit of chance (templated)
+    :param event_timestamp: column whose days are the unit of chance; default: each row is one (templated)
     :param feature_service: features that are joined, point in time (templated)
     :param columns: default: all that both sides have (templated)
     :param blocks: `day` (templated)
@@ -150,7 +150,7 @@ class PerformanceOperator(StepOperator):
     :param labels: lake table of outcomes (templated)
     :param target: its column (templated)
     :param unique_key: columns that predictions and labels share (templated)
-    :param event_timestamp: column whose days are the unit of chance (templated)
+    :param event_timestamp: column whose days are the unit of chance; default: each row is one (templated)
     :param metrics: names of metrics, a loss also as `<loss>_ratio` over the holdout's (templated)
     :param slices: columns of `labels` by whose values the metrics are told too (templated)
     :param min_slice_rows: slices of fewer rows are left out (templated)
@@ -171,7 +171,7 @@ class PerformanceOperator(StepOperator):
         labels: str,
         target: str,
         unique_key: Sequence[str],
-        event_timestamp: str,
+        event_timestamp: str | None = None,
         metrics: Sequence[str] | None = None,
         slices: Sequence[str] | None = None,
         min_slice_rows: int | None = None,

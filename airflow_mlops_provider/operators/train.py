@@ -24,7 +24,7 @@ class TrainOperator(StepOperator):
     :param search: parameters to try, and how: `{"space": {"max_depth": {"low": 2, "high": 8}}, "trials": 20}`; needs
         `holdout` (templated)
     :param parameters: the trainer's own (templated)
-    :param holdout: the newest stretch that is kept for `EvaluateOperator` (templated)
+    :param holdout: what is kept for `EvaluateOperator`: the newest stretch, or a share of the rows (templated)
     :param refit: fit once more on all rows, for what is registered
     :param seed: of the fit
     :param until: newest batch to use; default: the newest accepted one (templated)
@@ -62,7 +62,7 @@ class TrainOperator(StepOperator):
         estimator: str | None = None,
         search: Mapping[str, Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
-        holdout: timedelta | str | None = None,
+        holdout: timedelta | float | str | None = None,
         refit: bool | None = None,
         seed: int | None = None,
         until: str | None = None,

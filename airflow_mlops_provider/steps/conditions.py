@@ -63,7 +63,9 @@ def say(name: str, estimate: MetricEstimate, bounds: Condition) -> str:
     allowed = " and ".join(f"{word} {bound:g}" for word, bound in kept.items() if bound is not None)
     error = "" if estimate.se is None else f" (se {estimate.se:.4f})"
     value = f"{estimate.value:g}" if name.endswith("_columns") else f"{estimate.value:+.4f}"
-    sure = "" if bounds.alpha is None else f" but for chance at {bounds.alpha:g}, in {estimate.blocks} days"
+    # Where rows have no time each of them is a block.
+    unit = "rows" if estimate.blocks == estimate.rows else "days"
+    sure = "" if bounds.alpha is None else f" but for chance at {bounds.alpha:g}, in {estimate.blocks} {unit}"
     return f"{name} {value}{error}, allowed {allowed or 'anything'}{sure}"
 
 

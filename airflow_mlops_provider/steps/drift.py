@@ -25,7 +25,7 @@ from airflow_mlops_provider.steps.lake import BATCH_COLUMN
 from airflow_mlops_provider.steps.profile import build_profile, profile_like
 from airflow_mlops_provider.steps.report import write_report
 from airflow_mlops_provider.steps.score import inputs, predictions_table, scoring_view
-from airflow_mlops_provider.steps.sql import identifier
+from airflow_mlops_provider.steps.sql import identifier, literal
 from airflow_mlops_provider.steps.train import PREDICTION
 from airflow_mlops_provider.steps.training_data import frame
 
@@ -137,12 +137,7 @@ def _batch(spec: DriftSpec, context: StepContext, row: BatchRow, scored: BatchRo
     with duckdb.connect(config={"memory_limit": "1GB"}) as con:
         view = scoring_view(con, spec, lake, row, versions)
         lake.view(con, "predictions", predictions_table(str(spec.model)), scored.version)
-        keys = _keys(con)
-        con.execute(
-            f"create or replace temp view monitored as select v.*, p.prediction as {identifier(PREDICTION)} "
-            f"from {identifier(view)} v join predictions p using ({', '.join(map(identifier, keys))}) "
-            f"where p.role = 'champion' and p.{identifier(BATCH_COLUMN)} = v.{identifier(BATCH_COLUMN)}"
-        )
+        con.execute(f"create or replace temp view monitored as {_with_predictions(con, view, spec, row.batch.id)}")
         version = str(scored.detail["version"])
         result = _compare(con, "monitored", of.profile(version), spec, batch=row.batch.id, version=version)
         result = _with_effects(con, spec, result, of)
@@ -150,6 +145,23 @@ def _batch(spec: DriftSpec, context: StepContext, row: BatchRow, scored: BatchRo
             path = write_report(con, "monitored", spec, context, result)
             result = result.model_copy(update={"report": path})
         return result
+
+
+def _with_predictions(con: duckdb.DuckDBPyConnection, view: str, spec: DriftSpec, batch: str) -> str:
+    """Return a query of a batch's rows with the champion's predictions.
+
+    Rows without a key cannot be told apart, so each gets one of the predictions, of the same time where there is one:
+    what is compared are the values of each column for itself.
+    """
+    own = identifier(BATCH_COLUMN)
+    served = f"(select * from predictions where role = 'champion' and {own} = {literal(batch)})"
+    keys = _keys(con)
+    if set(keys) - {spec.event_timestamp}:
+        joined = f"{identifier(view)} v join {served} p using ({', '.join(map(identifier, keys))})"
+    else:
+        order = f" order by {', '.join(map(identifier, keys))}" if keys else ""
+        joined = f"(from {identifier(view)}{order}) v positional join (from {served}{order}) p"
+    return f"select v.*, p.prediction as {identifier(PREDICTION)} from {joined}"
 
 
 def _with_effects(con: duckdb.DuckDBPyConnection, spec: DriftSpec, result: BatchDrift, of: _Versions) -> BatchDrift:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,11 +17,12 @@ from airflow_mlops_provider.contracts.evaluate import (
     SliceResult,
 )
 from airflow_mlops_provider.contracts.promote import Promotion
-from airflow_mlops_provider.contracts.train import TrainResult
+from airflow_mlops_provider.contracts.train import HeldOut, TrainResult
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.context import StepContext
 from airflow_mlops_provider.steps.gate import compare
-from airflow_mlops_provider.steps.metrics import estimate, lower_is_better
+from airflow_mlops_provider.steps.metrics import defined, estimate, lower_is_better
+from airflow_mlops_provider.steps.promote import HELD_OUT
 from airflow_mlops_provider.steps.promotions import PromotionLedger
 from airflow_mlops_provider.steps.rows import PLACE
 from airflow_mlops_provider.steps.sql import identifier
@@ -29,6 +30,7 @@ from airflow_mlops_provider.steps.training_data import LabelledSet
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow import MlflowClient
 
 __all__ = ["evaluate"]
 
@@ -39,29 +41,31 @@ _REGRESSION = ("rmse", "mae")
 def evaluate(spec: EvaluateSpec, context: StepContext) -> EvaluateResult:
     """Return the verdict: every gate of `spec.gates` must pass.
 
-    Rows are those of the holdout that are later than the champion's last row. Without a champion only
-    absolute bounds count; with one and no such row the challenger is refused, and the reason says so.
+    Rows are those of the holdout that the champion has not seen either: later than its last row, or in the share
+    that was held out of both. Without a champion only absolute bounds count; with one and no such row the
+    challenger is refused, and the reason says so.
     """
     client = models.connect(context)
     champion = PromotionLedger(context.lake(spec), spec.model, spec.alias).champion()
     trained = spec.challenger
     since = _since(trained, champion)
-    if champion is not None and spec.dataset.event_timestamp is None and (since or trained.until):
-        return _unjudged(
-            champion, "nothing tells new rows from those that were fitted on: give dataset.event_timestamp"
-        )
+    if trained.held_out is None and spec.dataset.event_timestamp is None and (since or trained.until):
+        return _untold(spec, champion)
     rows = LabelledSet(context.lake(spec), spec.dataset, until=trained.until, versions=dict(trained.versions))
-    view = rows.select("judged", since=since)
+    if trained.held_out is None:
+        view, are = rows.select("judged", since=since), f"since {since}"
+    else:
+        view, are = _held_out(rows, trained.held_out, champion, _seen_by(client, spec, champion)), "held out"
     data = rows.data(view)
     if not len(data.y):
-        return _no_rows(spec, champion, since)
+        return _no_rows(spec, champion, f"later than {since}" if trained.held_out is None else are)
     judged = _Judged(spec, rows, view, data.X, data.y.to_numpy().astype(np.float64))
     judged.score("challenger", models.load(trained.model_uri))
     if champion is not None:
         judged.score("champion", models.load(models.version_uri(client, spec.model, champion.version)))
     if trained.holdout_start is None and trained.fitted_until is None:
         context.say("the challenger says neither fitted_until nor holdout_start: every row counts as new to it")
-    context.say(f"judged on {len(data.y):,} rows since {since}")
+    context.say(f"judged on {len(data.y):,} rows {are}")
     return judged.result(champion)
 
 
@@ -101,15 +105,15 @@ class _Judged:
         if champion is None:
             given = {name: gate.model_copy(update={"vs_champion": None}) for name, gate in given.items()}
         challenger, former = self.predictions["challenger"], self.predictions.get("champion")
-        results = (compare(name, self.y, challenger, former, self.days, gate) for name, gate in given.items())
+        unit: Literal["days", "rows"] = "days" if self.spec.dataset.event_timestamp else "rows"
+        results = (compare(name, self.y, challenger, former, self.days, gate, unit) for name, gate in given.items())
         return tuple(results)
 
     def _metrics(self, name: str) -> dict[str, MetricEstimate]:
         binary = bool(np.isin(self.y, (0.0, 1.0)).all())
         names = dict.fromkeys([*(_CLASSIFICATION if binary else _REGRESSION), self.spec.primary_metric])
-        if np.unique(self.y).size < 2:
-            names.pop("roc_auc", None)  # outcomes that are all alike have none
-        return {metric: estimate(metric, self.y, self.predictions[name], self.days) for metric in names}
+        guess = self.predictions[name]
+        return {m: estimate(m, self.y, guess, self.days) for m in names if defined(m, self.y, guess)}
 
     def _slices(self) -> tuple[SliceResult, ...]:
         found = []
@@ -147,13 +151,43 @@ def _since(trained: TrainResult, champion: Promotion | None) -> datetime | None:
     return max(later).astimezone(UTC) if later else None
 
 
-def _no_rows(spec: EvaluateSpec, champion: Promotion | None, since: datetime | None) -> EvaluateResult:
+def _seen_by(client: MlflowClient, spec: EvaluateSpec, champion: Promotion | None) -> HeldOut | None:
+    """Return the share that the champion never saw; None where it holds none out, or nobody knows."""
+    said = client.get_model_version(spec.model, champion.version).tags.get(HELD_OUT) if champion else None
+    return HeldOut.model_validate_json(said) if said else None
+
+
+def _held_out(rows: LabelledSet, held: HeldOut, champion: Promotion | None, other: HeldOut | None) -> str:
+    """Make a view of the share that was held out: what the champion held out too, or what came after its last batch."""
+    dataset = rows.dataset
+    since = rows.until.end - dataset.window if dataset.window else None
+    if champion is None:
+        return rows.select("judged", since=since, share=(0.0, held.share))
+    both = min(held.share, other.share) if other is not None and other.by == held.by else 0.0
+    return rows.select("judged", since=since, share=(0.0, held.share), seen=(both, champion.batch))
+
+
+def _untold(spec: EvaluateSpec, champion: Promotion | None) -> EvaluateResult:
+    """Return the verdict where nothing tells the rows that were fitted on from others."""
+    if champion is None and not _bounded(spec):
+        return EvaluateResult(verdict="accepted", reason="no champion, no bound to meet, and no row was held out")
+    return _unjudged(
+        champion,
+        "nothing tells new rows from those that were fitted on: give dataset.event_timestamp, "
+        "or evaluate.holdout, a share of the rows such as 0.2",
+    )
+
+
+def _bounded(spec: EvaluateSpec) -> bool:
+    return any(g.at_least is not None or g.at_most is not None for g in spec.gates.values())
+
+
+def _no_rows(spec: EvaluateSpec, champion: Promotion | None, wanted: str) -> EvaluateResult:
     """Return the verdict where nothing is left to judge on; a first model passes if nothing was asked of it."""
-    bounded = any(g.at_least is not None or g.at_most is not None for g in spec.gates.values())
-    if champion is None and not bounded:
+    if champion is None and not _bounded(spec):
         return EvaluateResult(verdict="accepted", reason="no champion, no bound to meet, and no row was held out")
     seen = f"champion version {champion.version} has seen all of them" if champion else "the challenger has seen all"
-    return _unjudged(champion, f"no labelled row is later than {since}: {seen}")
+    return _unjudged(champion, f"no labelled row is {wanted}: {seen}")
 
 
 def _unjudged(champion: Promotion | None, reason: str) -> EvaluateResult:

@@ -67,21 +67,21 @@ class Predictions:
 
     def joined(self, batch: str) -> Joined:
         """Return the rows of a batch that have an outcome."""
-        target, event = identifier(self.spec.target), identifier(self.spec.event_timestamp)
+        target = identifier(self.spec.target)
         slices = "".join(f", any_value(l.{identifier(s)})::varchar as {_slice(i)}" for i, s in self._slices())
-        day = self._day(f"any_value(p.{event})")
+        day = self._day("any_value(p.{})")
         query = f"""
-            select {self.keys}, role, any_value(p.prediction) as prediction, {day} as day,
+            select {self.keys}, p.role, any_value(p.prediction) as prediction, {day} as day,
                    arg_max(l.{target}, coalesce(b.rank, -1))::double as y, max(b.rank) as newest{slices}
             from predictions p join labels l using ({self.keys}) left join label_batches b on b.id = l.{_OWN}
             where p.{_OWN} = $batch and l.{target} is not null
-            group by {self.keys}, role order by {self.keys}"""
+            group by {self.keys}, p.role order by {self.keys}"""
         found = self._found(query, batch, ["y", "newest", *(_slice(i) for i, _ in self._slices())])
         champion = found["role"] == "champion"
         newest = found["newest"][~np.isnan(found["newest"].astype(float))]
         return Joined(
             y=found["y"][champion],
-            days=found["day"][champion].astype(np.int64),
+            days=self._blocks(found["day"][champion]),
             scores=_by_role(found),
             slices={name: found[_slice(i)][champion] for i, name in self._slices()},
             until=self.labels[int(newest.max())].batch.end if newest.size else None,
@@ -89,20 +89,29 @@ class Predictions:
 
     def alone(self, batch: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the champion's predictions of a batch and their local days, each of shape (n,)."""
-        day = self._day(f"p.{identifier(self.spec.event_timestamp)}")
+        day = self._day("p.{}")
         query = (
-            f"select role, prediction, {day} as day from predictions p where p.{_OWN} = $batch and role = 'champion'"
+            f"select role, prediction, {day} as day from predictions p "
+            f"where p.{_OWN} = $batch and role = 'champion' order by {self.keys}"
         )
         found = self._found(query, batch, [])
-        return found["prediction"].astype(np.float64), found["day"].astype(np.int64)
+        return found["prediction"].astype(np.float64), self._blocks(found["day"])
 
     def _found(self, query: str, batch: str, more: Collection[str]) -> dict[str, np.ndarray]:
-        table = self.con.execute(query, {"batch": batch, "zone": self.spec.timezone}).to_arrow_table()
+        zone = {"zone": self.spec.timezone} if self.spec.event_timestamp else {}
+        table = self.con.execute(query, {"batch": batch, **zone}).to_arrow_table()
         names = ["role", "prediction", "day", *more]
         return {name: table.column(name).to_numpy() for name in names}
 
     def _day(self, event: str) -> str:
-        return f"datediff('day', date '1970-01-01', timezone($zone, {event}::timestamptz)::date)"
+        if self.spec.event_timestamp is None:
+            return "0"
+        when = event.format(identifier(self.spec.event_timestamp))
+        return f"datediff('day', date '1970-01-01', timezone($zone, {when}::timestamptz)::date)"
+
+    def _blocks(self, days: np.ndarray) -> np.ndarray:
+        """Return each row's block: its day, or where rows have no time its own place in the key's order."""
+        return days.astype(np.int64) if self.spec.event_timestamp else np.arange(len(days))
 
     def _slices(self) -> list[tuple[int, str]]:
         return list(enumerate(self.spec.slices))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _LOWER = frozenset({"log_loss", "brier", "calibration_gap", "mae", "rmse"})
 _BINARY = frozenset({"log_loss", "brier", "calibration_gap", "calibration_slope", "roc_auc"})
+_PRECISION = re.compile(r"precision_at_(\d{1,2}(?:\.\d{1,4})?)_percent")
 # A probability of exactly 0 or 1 would cost an infinite loss; scikit-learn's bound for float64.
 _EPS = float(np.finfo(np.float64).eps)
 # scikit-learn's scorers are evaluated once without each of so many groups of days at most.
@@ -69,13 +71,14 @@ def estimate(metric: str, y: ArrayLike, p: ArrayLike, days: ArrayLike) -> Metric
     """Return `metric` of predictions `p` against outcomes `y`, all of shape (n,), with its standard error.
 
     `metric` is roc_auc, log_loss, brier, calibration_gap (mean of p less the rate of y: positive is too high),
-    calibration_slope (1 where p is as sure as it should be, less where it is too sure), mae, rmse, or the name of a
+    calibration_slope (1 where p is as sure as it should be, less where it is too sure), mae, rmse,
+    `precision_at_1_percent` (the rate of y among that share of the rows, those of the highest p), or the name of a
     scikit-learn scorer (as scikit-learn defines it: greater is better; a class is predicted from p >= 0.5 where y
     is 0 and 1). `days` names each row's day; sorted, neighbours are
     neighbours. One day gives no standard error.
 
-    Means, rmse and slope by the delta method, roc_auc by the clustered form of DeLong's (Obuchowski 1997, Biometrics
-    53), scorers by leaving out one day (at most 200 groups of days) at a time.
+    Means, rmse, slope and precision by the delta method, roc_auc by the clustered form of DeLong's (Obuchowski 1997,
+    Biometrics 53), scorers by leaving out one day (at most 200 groups of days) at a time.
     Raises DataError for lengths that differ, no row, NaN, or outcomes that do not fit the metric; ConfigError for
     an unknown name.
     """
@@ -121,7 +124,8 @@ def defined(metric: str, y: Floats, p: Floats) -> bool:
 def influence(metric: str, y: ArrayLike, p: ArrayLike, days: ArrayLike) -> Influence:
     """Return `metric` with the part of each day in its deviation; see `estimate`."""
     truth, guess, day = _checked(y, p, days)
-    if metric in _BINARY and not (np.isin(truth, (0.0, 1.0)).all() and ((guess >= 0) & (guess <= 1)).all()):
+    budget = _PRECISION.fullmatch(metric)
+    if (metric in _BINARY or budget) and not (np.isin(truth, (0.0, 1.0)).all() and ((guess >= 0) & (guess <= 1)).all()):
         raise DataError(f"{metric} needs outcomes of 0 and 1 and probabilities; see the target and the model's output")
     if metric == "roc_auc":
         return _roc_auc(truth, guess, day)
@@ -137,7 +141,9 @@ def influence(metric: str, y: ArrayLike, p: ArrayLike, days: ArrayLike) -> Influ
         "calibration_gap": lambda: guess - truth,
         "mae": lambda: np.abs(guess - truth),
     }
-    return _mean(losses[metric](), day) if metric in losses else _scorer(metric, truth, guess, day)
+    if metric in losses:
+        return _mean(losses[metric](), day)
+    return _precision(float(budget[1]) / 100, truth, guess, day) if budget else _scorer(metric, truth, guess, day)
 
 
 def _mean(values: Floats, day: NDArray[np.intp]) -> Influence:
@@ -191,6 +197,24 @@ def _logistic(logit: Floats, y: Floats) -> float:
     return float(np.sum(np.logaddexp(0.0, logit) - y * logit))
 
 
+def _precision(share: float, y: Floats, p: Floats, day: NDArray[np.intp]) -> Influence:
+    """The rate of y among the `share` of the rows with the highest p.
+
+    Of rows that are alike at the edge each counts by the part of them that the budget still holds. The edge moves with
+    the sample, and what lies there is the rate of y around it: in the half of the budget on either side.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"precision at {share:.0%} of the rows: give a share above 0 and below 100 percent")
+    budget = max(share * y.size, 1.0)
+    ranked = np.sort(p)
+    inner, edge, outer = (ranked[max(y.size - int(np.ceil(part * budget)), 0)] for part in (0.5, 1.0, 1.5))
+    held = np.where(p > edge, 1.0, 0.0)
+    held[p == edge] = (budget - held.sum()) / (p == edge).sum()
+    value, there = float(held @ y) / budget, float(y[(p >= outer) & (p <= inner)].mean())
+    parts = (held * (y - there) - budget / y.size * (value - there)) / budget
+    return Influence(value, _by_day(day, parts), y.size)
+
+
 def _scorer(name: str, y: Floats, p: Floats, day: NDArray[np.intp]) -> Influence:
     score = _scored_by(name)
     value = score(y, p)
@@ -209,7 +233,7 @@ def _scored_by(name: str) -> Any:
     except ModuleNotFoundError as exc:
         raise MissingExtraError("sklearn", "mlflow") from exc
     if name not in get_scorer_names():
-        ours = ", ".join(sorted(_LOWER | _BINARY))
+        ours = ", ".join([*sorted(_LOWER | _BINARY), "precision_at_1_percent (of any percentage)"])
         raise ConfigError(f"unknown metric {name!r}; there are {ours} and scikit-learn's scorers")
     scorer = get_scorer(name)
 

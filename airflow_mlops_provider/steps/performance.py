@@ -174,7 +174,8 @@ class _Ledger:
         found = {m: estimate(m, y, p, days) for m in names if not is_ratio(m) and defined(m, y, p)}
         for name in filter(is_ratio, names):
             loss = name.removesuffix("_ratio")
-            if loss in reference:
+            # Nothing is a multiple of no loss at all.
+            if loss in reference and reference[loss].value > 0:
                 found[name] = ratio(found.get(loss) or estimate(loss, y, p, days), reference[loss])
         # JSON has no NaN, which some scorers give: a line that holds one could not be read again.
         return {name: one for name, one in found.items() if np.isfinite(one.value)}

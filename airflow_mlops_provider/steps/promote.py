@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-__all__ = ["follow", "promote", "register", "sync_alias"]
+__all__ = ["HELD_OUT", "follow", "promote", "register", "sync_alias"]
+
+# A version's tag: the share of the rows that it never saw.
+HELD_OUT = "mlops.held_out"
 
 _RUN_KEY = "mlops.run_key"
 _SEQUENCE = "mlops.promotion_sequence"
@@ -47,6 +50,8 @@ def register(spec: RegisterSpec, context: StepContext) -> RegisterResult:
         "mlops.judged_run": trained.run_id or "",
         "mlops.pipeline": spec.pipeline,
     }
+    if trained.held_out:
+        tags[HELD_OUT] = trained.held_out.model_dump_json()
     # What is refused is registered as it was judged; a twin is worth serving only after its judged model passed.
     refit = trained.refit_run_id is not None and verdict.verdict == "accepted"
     uri = trained.refit_model_uri if refit else trained.model_uri
@@ -188,7 +193,8 @@ def _addressed(spec: PromoteSpec, client: MlflowClient, context: StepContext) ->
     if not own and rest.startswith("/"):
         return rest[1:]
     run_id = (trained.refit_run_id or trained.run_id) if trained else None
-    return _version(client, spec.model, _stored(client, uri), run_id, context.run_key, {})
+    tags = {HELD_OUT: trained.held_out.model_dump_json()} if trained and trained.held_out else {}
+    return _version(client, spec.model, _stored(client, uri), run_id, context.run_key, tags)
 
 
 def _stored(client: MlflowClient, uri: str) -> str:

@@ -30,7 +30,7 @@ def is_ratio(metric: str) -> bool:
 
 
 def ratio(now: MetricEstimate, then: MetricEstimate) -> MetricEstimate:
-    """Return now / then with its standard error by the delta method: the two are of different days."""
+    """Return now / then with its standard error by the delta method: the two are of different rows."""
     value = now.value / then.value
     errors = [(now.se or 0.0) / then.value, value * (then.se or 0.0) / then.value]
     se = None if now.se is None else math.hypot(*errors)

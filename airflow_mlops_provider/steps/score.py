@@ -159,7 +159,8 @@ class _Scorer:
         features = inputs(model, part, self.spec.dataset)
         scores = models.predict(model, frame(features)) if part.num_rows else np.array([])
         kept = [*self.spec.unique_key, *([self.spec.event_timestamp] if self.spec.event_timestamp else [])]
-        table = part.select(kept)
+        # The event's time may be part of the key.
+        table = part.select([*dict.fromkeys(kept)])
         constants = {
             "role": role,
             "model": self.spec.model,

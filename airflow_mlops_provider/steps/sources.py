@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_mlops_provider.contracts.base import Batch
-from airflow_mlops_provider.contracts.ingest import Source
+from airflow_mlops_provider.contracts.ingest import CsvDialect, Source
 from airflow_mlops_provider.exceptions import DataError, TransientError
 from airflow_mlops_provider.steps.context import StepContext, load_function
 from airflow_mlops_provider.steps.database import query_tables
@@ -22,9 +23,22 @@ __all__ = ["read_source"]
 
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".json": "jsonl"}
 _COMPRESSED = {".gz", ".bz2", ".xz"}
+# What parts the fields of most CSV files.
+_DELIMITERS = (";", "\t", "|", ",")
+_CSV_TYPES = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+}
 _ROWS = 65_536
 # CSV and JSON Lines say no types: they are those of the first block, so it is a large one.
 _BLOCK_BYTES = 16 << 20
+# Holds a CSV's first line, or enough of it to see what parts it.
+_HEAD_BYTES = 64 << 10
 # Of a file system's errors those that a retry does not get past; Arrow's and gzip's own have no number.
 _LASTING = {None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR}
 
@@ -107,12 +121,14 @@ def _files(
         raise DataError(f"{name}: no file matches {address!r}")
     for path in paths:
         form = source.format or _form(name, path)
+        if source.csv and form != "csv":
+            raise DataError(f"{name}: {path} is no CSV file: remove `csv`")
         compression = None if form == "parquet" else "infer"
         with (
             _readable(f"{name}: {path} is not readable as {form}"),
             filesystem.open(path, "rb", compression=compression) as file,
         ):
-            yield from _READERS[form](file, known)
+            yield from _csv(file, known, source.csv or CsvDialect()) if form == "csv" else _READERS[form](file, known)
 
 
 @contextmanager
@@ -134,16 +150,49 @@ def _form(name: str, path: str) -> str:
     return _FORMATS[ending]
 
 
-def _csv(file: Any, known: pa.Schema | None) -> Iterator[pa.Table]:
+def _csv(file: Any, known: pa.Schema | None, dialect: CsvDialect) -> Iterator[pa.Table]:
     from pyarrow import csv
 
-    types = {field.name: field.type for field in known or () if not pa.types.is_nested(field.type)}
-    convert = csv.ConvertOptions(column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False)
-    reader = csv.open_csv(file, csv.ReadOptions(block_size=_BLOCK_BYTES), convert_options=convert)
+    _check_delimiter(file.read(_HEAD_BYTES).partition(b"\n")[0], dialect.delimiter)
+    file.seek(0)
+    types = {name: _CSV_TYPES[kind] for name, kind in dialect.types.items()}
+    types |= {field.name: field.type for field in known or () if not pa.types.is_nested(field.type)}
+    usual = csv.ConvertOptions()
+    convert = csv.ConvertOptions(
+        column_types=types,
+        true_values=[*usual.true_values, *dialect.true_values],
+        false_values=[*usual.false_values, *dialect.false_values],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        decimal_point=dialect.decimal_point,
+    )
+    parse = csv.ParseOptions(delimiter=dialect.delimiter)
+    reader = csv.open_csv(file, csv.ReadOptions(block_size=_BLOCK_BYTES), parse, convert)
     wrong = [f.name for f in reader.schema if pa.types.is_binary(f.type) and f.name not in types]
     if wrong:
         raise pa.ArrowInvalid(f"column {wrong} is not UTF-8")
+    _check_columns(reader.schema.names, known, dialect.delimiter)
     yield from _tables(reader.schema, reader)
+
+
+def _check_delimiter(head: bytes, delimiter: str) -> None:
+    """Refuse a first line that another delimiter parts: it would be read as one column of a strange name."""
+    names = re.sub(rb'"[^"]*"', b"", head)
+    other = next((other for other in _DELIMITERS if other.encode() in names), None)
+    if other and delimiter.encode() not in names:
+        said = other.replace("\t", r"\t")
+        raise pa.ArrowInvalid(
+            f'its first line has no {delimiter!r} but {other!r}: say `csv: {{delimiter: "{said}"}}` '
+            "(and decimal_point, where numbers have a comma), or put a name that holds it in quotes"
+        )
+
+
+def _check_columns(names: list[str], known: pa.Schema | None, delimiter: str) -> None:
+    if len(names) == 1 and known is not None and names[0] not in known.names:
+        raise pa.ArrowInvalid(
+            f"its only column is {names[0]!r}, the table has {known.names}: is {delimiter!r} the file's delimiter? "
+            "Say it as `csv: {delimiter: ...}`"
+        )
 
 
 def _jsonl(file: Any, known: pa.Schema | None) -> Iterator[pa.Table]:
@@ -177,7 +226,6 @@ def _tables(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
 
 
 _READERS: dict[str, Callable[[Any, pa.Schema | None], Iterator[pa.Table]]] = {
-    "csv": _csv,
     "jsonl": _jsonl,
     "parquet": _parquet,
 }

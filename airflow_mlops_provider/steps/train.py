@@ -7,7 +7,6 @@ import random
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,8 @@ from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.checkpoint import Checkpoint, clear
 from airflow_mlops_provider.steps.context import StepContext, TrainingContext
 from airflow_mlops_provider.steps.history import DecisionLedger
-from airflow_mlops_provider.steps.metrics import estimate
+from airflow_mlops_provider.steps.holdout import Holdout
+from airflow_mlops_provider.steps.metrics import defined, estimate
 from airflow_mlops_provider.steps.networks import check_scores, is_module, settled
 from airflow_mlops_provider.steps.profile import build_profile
 from airflow_mlops_provider.steps.rows import PLACE
@@ -83,24 +83,16 @@ class _Training:
         until, versions = pinned(self._earlier(_JUDGED))
         until = until or spec.until or _decided(spec, context)
         self.rows = LabelledSet(context.lake(spec), spec.dataset, until=until, versions=versions)
+        self.holdout = Holdout(self.rows, spec)
 
     def run(self) -> TrainResult:
-        first, last, count = self.rows.bounds()
-        end = self.rows.until.end
-        start = end - self.spec.dataset.window if self.spec.dataset.window else None
-        cut = end - self.spec.holdout if self.spec.holdout else None
-        if (start or cut) and self.spec.dataset.event_timestamp is None:
-            raise DataError("window and holdout need dataset.event_timestamp")
-        fit_view = self.rows.select("fit_rows", since=start, before=cut)
-        valid = self.rows.data(self.rows.select("holdout_rows", since=cut)) if cut else None
-        data = self.rows.data(fit_view, valid)
-        _check_sides(data, valid, first, cut)
-        self._bounds = (first, start, cut)
-        self.context.say(f"fitting on {len(data):,} of {count:,} rows before {cut or end}", progress=0.2)
+        data, valid, fit_view = self.holdout.fitted()
+        kept = self.holdout.said()
+        self.context.say(f"fitting on {len(data):,} of {self.rows.count():,} rows {kept}", progress=0.2)
         run_id, uri = self._fit(data, fit_view, judged=None)
         refit: tuple[str | None, str | None] = (None, None)
-        if self.spec.refit and cut is not None:
-            whole = self.rows.select("all_rows", since=start)
+        if self.spec.refit and self.holdout.cut is not None:
+            whole = self.rows.select("all_rows", since=self.holdout.start)
             self.context.say("fitting once more, the holdout included", progress=0.6)
             refit = self._fit(self.rows.data(whole), whole, judged=run_id)
         result = TrainResult(
@@ -111,8 +103,9 @@ class _Training:
             rows=len(data),
             holdout_rows=0 if valid is None else len(valid),
             fitted_until=self.rows.last("fit_rows"),
-            refitted_until=last if refit[0] else None,
-            holdout_start=cut,
+            refitted_until=self.rows.last("all_rows") if refit[0] else None,
+            holdout_start=self.holdout.cut,
+            held_out=self.holdout.held_out,
             until=self.rows.until.id,
             versions=self.rows.versions,
             experiment_id=self.experiment_id,
@@ -152,18 +145,13 @@ class _Training:
     def _searched(self, run_id: str) -> dict[str, Any]:
         """Return the parameters that the search found; the refitted twin takes those of the judged model.
 
-        A trial is judged on a stretch as long as the holdout that lies before it: the holdout itself is the gate's, and
-        what was chosen by it would look better on it than it is.
+        No trial is judged on the holdout: it is the gate's, and what was chosen by it would look better on it than it
+        is.
         """
-        spec, (first, start, cut) = self.spec, self._bounds
+        spec = self.spec
         if spec.search is None:
             return {}
-        if spec.holdout is None or cut is None:
-            raise DataError("search needs a holdout: its trials are judged on as long a stretch before it")
-        inner = cut - spec.holdout
-        valid = self.rows.data(self.rows.select("search_valid", since=inner, before=cut))
-        data = self.rows.data(self.rows.select("search_fit", since=start, before=inner), valid)
-        _check_sides(data, valid, first, inner)
+        data, valid = self.holdout.trial()
 
         def fit(params: dict[str, Any], record: Callable[[Mapping[str, float], int | None], None]) -> Any:
             context = self._training_context(f"trial-{_digest(repr(params))}", run_id)
@@ -249,7 +237,8 @@ class _Training:
         days = np.zeros(len(scores), dtype=np.int64)
         y = data.valid.y.to_numpy().astype(np.float64)
         names = ("log_loss", "roc_auc", "brier") if _is_binary(y) else ("rmse", "mae")
-        mlflow.log_metrics({f"holdout_{name}": estimate(name, y, scores, days).value for name in names})
+        found = {name: estimate(name, y, scores, days).value for name in names if defined(name, y, scores)}
+        mlflow.log_metrics({f"holdout_{name}": value for name, value in found.items()})
 
     def _tags(self, judged: str | None) -> dict[str, str]:
         tags = {
@@ -279,13 +268,6 @@ def _decided(spec: TrainSpec, context: StepContext) -> str | None:
     """Return the batch of the decision that asked for this training; None for one that a person started."""
     known = DecisionLedger(context.lake(spec), spec.pipeline).decisions() if spec.decision else []
     return next((d.batch for d in known if d.id == spec.decision), None)
-
-
-def _check_sides(data: TrainingData, valid: TrainingData | None, first: datetime | None, cut: datetime | None) -> None:
-    if not len(data):
-        raise DataError(f"no row to fit on: the first is of {first}, the holdout begins at {cut}")
-    if valid is not None and not len(valid):
-        raise DataError(f"no row in the holdout since {cut}")
 
 
 def _scores(model: Any, data: TrainingData) -> np.ndarray:

@@ -16,9 +16,10 @@ from airflow_mlops_provider.contracts.train import TrainingDataset
 from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps.batches import BatchLedger, BatchRow
 from airflow_mlops_provider.steps.features import load_service, point_in_time
+from airflow_mlops_provider.steps.holdout import between, hashed
 from airflow_mlops_provider.steps.lake import BATCH_COLUMN, Lake
 from airflow_mlops_provider.steps.rows import PLACE, StoredData, TrainingData, frame
-from airflow_mlops_provider.steps.sql import identifier
+from airflow_mlops_provider.steps.sql import identifier, literal
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.contracts.materialize import FeatureService
@@ -51,7 +52,8 @@ class LabelledSet:
         spill = str(Path(tempfile.gettempdir(), f"labelled-{uuid.uuid4().hex}"))
         self.con = duckdb.connect(config={"memory_limit": "2GB", "temp_directory": spill})
         self.con.execute("set TimeZone = 'UTC'")
-        self._register(lake, [row.batch.id for row in used])
+        self.batches = [row.batch.id for row in used]
+        self._register(lake, self.batches)
         self.until = used[-1].batch if used else self._whole(lake, until)
 
     def _register(self, lake: Lake, batches: list[str]) -> None:
@@ -70,6 +72,8 @@ class LabelledSet:
             f"create or replace temp view entities as select * from entities_all "
             f"where {used}{identifier(dataset.target)} is not null"
         )
+        own = [name for name in self.con.table("entities").columns if name not in (dataset.target, BATCH_COLUMN)]
+        self.hashed_by = dataset.unique_key or tuple(sorted(own))
         joined, service = join_features(
             self.con,
             "entities",
@@ -114,9 +118,9 @@ class LabelledSet:
         return _aware(first), _aware(last), rows
 
     def last(self, relation: str) -> datetime | None:
-        """Return the newest event (UTC) of a view, or None."""
+        """Return the newest event (UTC) of a view, or None; the end of the newest batch where rows have no time."""
         if self.dataset.event_timestamp is None:
-            return None
+            return self.until.end.astimezone(UTC) - timedelta(microseconds=1) if self.batches else None
         column = identifier(self.dataset.event_timestamp)
         return _aware(self.con.sql(f"select max({column})::timestamptz from {identifier(relation)}").fetchall()[0][0])
 
@@ -124,16 +128,35 @@ class LabelledSet:
         """Return the number of rows."""
         return int(self.con.sql(f"select count(*) from {RELATION}").fetchall()[0][0])
 
-    def select(self, name: str, *, since: datetime | None = None, before: datetime | None = None) -> str:
-        """Make a view of the rows whose event lies in [since, before) and return its name."""
+    def select(
+        self,
+        name: str,
+        *,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        share: tuple[float, float] = (0.0, 1.0),
+        seen: tuple[float, str | None] | None = None,
+    ) -> str:
+        """Make a view of rows and return its name.
+
+        They are those whose event lies in [since, before) and whose hash lies in `share` of its range; with `seen`,
+        (share, batch), only those in that lower share of the hash's range, or of a batch after that one.
+        """
         parts = [
             f"{identifier(self.dataset.event_timestamp or '')} {sign} '{when.isoformat()}'::timestamptz"
             for sign, when in ((">=", since), ("<", before))
             if when is not None
         ]
+        place = hashed(self.hashed_by)
+        parts += [between(place, *share)] if share != (0.0, 1.0) else []
+        parts += [f"({between(place, 0.0, seen[0])} or {self._later(seen[1])})"] if seen else []
         where = f" where {' and '.join(parts)}" if parts else ""
         self.con.execute(f"create or replace view {identifier(name)} as select * from {RELATION}{where}")
         return name
+
+    def _later(self, batch: str | None) -> str:
+        later = self.batches[self.batches.index(batch) + 1 :] if batch in self.batches else []
+        return f"{identifier(BATCH_COLUMN)} in ({', '.join(map(literal, later))})" if later else "false"
 
     def data(self, relation: str, valid: TrainingData | None = None) -> TrainingData:
         """Return a view's rows, in the order of the event and the key: the same on every try."""

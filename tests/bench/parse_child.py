@@ -1,4 +1,4 @@
-"""`parse_child '[{side: folder}, airflow_home, n, kept]'`, run as a module: fork a child a reading, sides in turn."""
+"""`parse_child '[{side: folder}, home, n, what]'`, run as a module: fork a child a reading, sides in turn."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def preimport(folders: dict[str, str]) -> None:
                 importlib.import_module(name)
 
 
-def reading(folder: str) -> dict[str, Any]:
+def reading(folder: str, what: dict[str, Any]) -> dict[str, Any]:
     """Return CPU seconds, new modules, tasks and peak memory of one reading, done in a fork."""
     come, go = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(go, json.dumps(_read(folder)).encode())
+        os.write(go, json.dumps(_read(folder, what)).encode())
         os._exit(0)
     os.close(go)
     with os.fdopen(come) as answer:
@@ -44,16 +44,20 @@ def reading(folder: str) -> dict[str, Any]:
     return found
 
 
-def _read(folder: str) -> dict[str, Any]:
+def _read(folder: str, what: dict[str, Any]) -> dict[str, Any]:
     from airflow.dag_processing.dagbag import BundleDagBag
 
+    if what["dag"]:
+        # As the context manager of a task's process sets it.
+        os.environ |= {"_AIRFLOW_PARSING_CONTEXT_DAG_ID": what["dag"], "_AIRFLOW_PARSING_CONTEXT_TASK_ID": "train"}
     known, began = set(sys.modules), time.process_time()
     # Airflow puts the bundle's root on the path.
     sys.path.insert(0, folder)
-    bag = BundleDagBag(dag_folder=f"{folder}/dags", bundle_path=Path(folder), bundle_name="bench")
+    place = f"{folder}/dags/{what['file'] or ''}"
+    bag = BundleDagBag(dag_folder=place, bundle_path=Path(folder), bundle_name="bench")
     took = time.process_time() - began
-    if bag.import_errors:
-        raise RuntimeError(f"{folder}: {bag.import_errors}")
+    if bag.import_errors or not bag.dags:
+        raise RuntimeError(f"{folder}: {bag.import_errors or 'no DAG'}")
     return {
         "cpu": took,
         "modules": sorted(set(sys.modules) - known),
@@ -63,9 +67,11 @@ def _read(folder: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    folders, home, n, kept = json.loads(sys.argv[1])
+    folders, home, n, what = json.loads(sys.argv[1])
+    # Behind all else, for the peer alone.
+    sys.path.append(f"{home}/peer")
     os.environ |= {
-        "AIRFLOW_HOME": home,
+        "AIRFLOW_HOME": f"{home}/airflow",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": f"{folders['ours']}/dags",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
@@ -75,14 +81,20 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # as the manager does; without it a collection in each fork costs 0.1 s
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in folders}
-    if kept:
-        reading(folders["ours"])
-    for _ in range(n):
+    if what["kept"]:
+        reading(folders["ours"], what)
+    for i in range(n):
+        if what["changed"]:
+            _edit(Path(folders["ours"], "dags", what["file"]).with_suffix(".yaml"), i)
         for side, folder in folders.items():
-            if not kept:
-                shutil.rmtree(Path(home, ".mlops_plans"), ignore_errors=True)
-            found[side].append(reading(folder))
+            if not what["kept"]:
+                shutil.rmtree(Path(home, "airflow", ".mlops_plans"), ignore_errors=True)
+            found[side].append(reading(folder, what))
     print(json.dumps(found), flush=True)
+
+
+def _edit(file: Path, number: int) -> None:
+    file.write_text(f"{file.read_text()}# edit {number}\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 
 import pytest
@@ -83,3 +84,31 @@ def test_what_a_step_needs_is_listed_and_nothing_of_airflow(tools, step):
     lines = pinned_by(str(tools), step)
     assert any(line.startswith("deltalake==") for line in lines) or "lake" not in STEPS[step].extras
     assert not [line for line in lines if "airflow" in line]
+
+
+def test_every_command_but_test_works_there(tools, tmp_path):
+    def said(*command, status=0):
+        program = [tools.parent / "airflow-mlops", *command]
+        done = subprocess.run(program, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == status, (command, done.stdout[-1500:], done.stderr[-1500:])
+        return done.stdout + done.stderr
+
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    rows = [f"{i},{i % 50},{'yes' if i % 50 > 25 else 'no'},{20 + i % 7}" for i in range(600)]
+    (tmp_path / "visits.csv").write_text("\n".join(["id,age,churned,visits", *rows]) + "\n")
+    said("init", "churn", "--from", "visits.csv", "--target", "churned")
+    file = "churn/churn.yaml"
+
+    assert "no error" in said("lint", file)
+    assert "churn-train" in said("plan", file)
+    assert json.loads(said("schema"))["properties"]
+    assert json.loads(said("suite", "suggest", "visits.csv"))["expectations"]
+    start = json.loads(said("plan", file, "--format", "json"))["dags"][0]["schedule"]["start"]
+    said("run", file, "data", "--batch", start)
+    said("run", file, "training")
+    said("quarantine", "list")
+    said("cost", "--lake", ".mlops/lake")
+    assert "mlflow" in said("requirements", "train")
+    assert "retrain" in said("retrain", "simulate", "--help")
+    assert "reference" in said("adopt", "--help")
+    assert "'airflow'" in said("test", file, status=1)

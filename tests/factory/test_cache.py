@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mlops_provider.factory.cache import kept_plan
+from airflow_mlops_provider.factory.cache import kept_plans
 from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.errors import PipelineFileError
 from airflow_mlops_provider.factory.plan import PipelinePlan, plan
@@ -73,14 +73,15 @@ class Bundle:
         (self.root / path).symlink_to(outside)
 
     def kept(self) -> PipelinePlan | str:
-        return outcome(lambda: kept_plan(self.file, bundle=self.root, config=self.config, folder=self.folder))
+        return outcome(lambda: kept_plans(self.file, bundle=self.root, config=self.config, folder=self.folder)[0])
 
     def fresh(self) -> PipelinePlan | str:
         return outcome(lambda: plan(self.file, bundle=self.root, config=self.config))
 
     def entries(self) -> dict[str, tuple[int, int]]:
         """Return what tells one writing of each entry from the next."""
-        found = {path.name: path.stat() for path in self.folder.iterdir()} if self.folder.is_dir() else {}
+        files = self.folder.iterdir() if self.folder.is_dir() else ()
+        found = {path.name: path.stat() for path in files if path.name != "swept"}
         return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
 
     def entry(self) -> Path:
@@ -111,20 +112,22 @@ def test_a_second_parse_takes_the_plan_that_the_first_one_kept(churn):
 
 def test_the_demo_has_the_same_plan_kept_and_fresh(tmp_path):
     flights = {"bundle": ROOT, "config": FactoryConfig(lake="lake")}
-    found = [kept_plan(ROOT / "dags" / "flights.yaml", folder=tmp_path / "plans", **flights) for _ in range(2)]
+    found = [kept_plans(ROOT / "dags" / "flights.yaml", folder=tmp_path / "plans", **flights)[0] for _ in range(2)]
     assert found[0].as_json() == found[1].as_json() == plan(ROOT / "dags" / "flights.yaml", **flights).as_json()
     assert repr(found[0].as_json()) == repr(found[1].as_json())  # with the order of keys
 
 
 def test_all_that_the_checks_look_at_is_kept_with_the_plan(churn):
     churn.kept()
-    seen = json.loads(churn.entry().read_bytes().partition(b"\n")[2])["seen"]
-    assert {what for what, _, _ in seen} == {"inside", "file", "folder", "sha256"}
+    seen = json.loads(churn.entry().read_bytes().splitlines()[1])["seen"]
+    assert {what for what, _, _ in seen} == {"inside", "file", "folder", "document", "sha256"}
     assert {path for _, path, _ in seen} == {
         "include/code.py",
         "suite.json",
         "dbt_project",
         "include/features",
+        "defaults.yaml",
+        "defaults.yml",
         "acme.py",
         "acme/__init__.py",
     }
@@ -302,19 +305,24 @@ def test_what_nobody_wrote_for_a_month_is_removed(churn):
         os.utime(churn.folder / name, (written, written))
     churn.write("churn.yaml", dedent(VISITS) + "owner: people\n")
     churn.kept()
+    assert sorted(churn.entries()) == sorted([current, "old", "young"])  # swept today
+
+    os.utime(churn.folder / "swept", (time.time() - 2 * 86_400,) * 2)
+    churn.write("churn.yaml", dedent(VISITS) + "owner: others\n")
+    churn.kept()
     assert sorted(churn.entries()) == sorted([current, "young"])
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from airflow_mlops_provider.factory.cache import kept_plan
+from airflow_mlops_provider.factory.cache import kept_plans
 from airflow_mlops_provider.factory.config import FactoryConfig
 root = Path(sys.argv[1])
 for i in range(40):
     owner = f"owner{(i + int(sys.argv[2])) % 2}"
     config = FactoryConfig(lake=owner, allowed_modules=("acme",))
-    found = kept_plan(root / "bundle" / "churn.yaml", bundle=root / "bundle", config=config, folder=root / "plans")
+    (found,) = kept_plans(root / "bundle" / "churn.yaml", bundle=root / "bundle", config=config, folder=root / "plans")
     assert found.lake == owner, (found.lake, owner)
 """
 

@@ -21,7 +21,8 @@ SCORED = "pipeline: a\ndata: {from: b}\nscoring: {dataset: '"
 BROKEN = {
     "syntax": (b"pipeline: a\ndata: {ingest: [\n", ":3:1 not YAML: "),
     "encoding": (b"pipeline: a\nowner: Z\xfcrich\n", ":2:1 not UTF-8 text"),
-    "kind": ((GOOD % "kind").replace("{target: churned}", "churned").encode(), ":3:21 training.dataset: a mapping of"),
+    "kind": ((GOOD % "kind").replace("visits", "kind").replace("{target: churned}", "churned").encode(),
+             ":3:21 training.dataset: a mapping of"),
     "size": (b"pipeline: a\n" + b"#" * 600_000, ":1:1 larger than 512 KiB"),
     "bomb": (b"pipeline: a\na: &a [1,1]\n" + b"".join(b"a%d: &b%d [%s]\n" % (i, i, b",".join([b"*b%d" % (i - 1) if i
              else b"*a"] * 9)) for i in range(9)), "are aliases multiplying?"),
@@ -48,7 +49,7 @@ def test_a_broken_file_hides_no_other(at: Path) -> None:
     for name, (raw, _) in BROKEN.items():
         (at / f"{name}.yaml").write_bytes(raw)
     for i in range(20):
-        (at / f"good{i}.yaml").write_text(GOOD % f"good{i}")
+        (at / f"good{i}.yaml").write_text((GOOD % f"good{i}").replace("visits", f"visits{i}"))
     files = [(path, at) for path in (*sorted(at.glob("*.yaml")), at / "absent.yaml")]
 
     linted = {file.name: file.errors for file in lint_files(files, config=FactoryConfig())}
@@ -90,7 +91,7 @@ def test_a_hostile_file_is_answered_soon_in_little_memory(at: Path, text: str, s
 
 def test_two_files_are_compared(at: Path) -> None:
     for name in ("a", "b"):
-        (at / f"{name}.yaml").write_text((GOOD % name) + "model: churn\n")
+        (at / f"{name}.yaml").write_text((GOOD % name).replace("visits", name) + "model: churn\n")
 
     first, second = lint_files([(at / "a.yaml", at), (at / "b.yaml", at)], config=FactoryConfig())
     assert first.errors == []

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.factory.config import FactoryConfig
-from airflow_mlops_provider.factory.earlier import earlier_bytes, earlier_plan
+from airflow_mlops_provider.factory.earlier import earlier_bytes, earlier_plans
 from airflow_mlops_provider.factory.errors import PipelineFileError
 
 TEXT = """\
@@ -58,7 +58,7 @@ def test_a_revision_is_read_from_any_folder(
 
 
 def test_its_plan_needs_nothing_of_what_it_names(repository: Path) -> None:
-    plan = earlier_plan("HEAD~1", Path("dags/churn.yaml"), FactoryConfig(environment="prod", lake="lake"))
+    (plan,) = earlier_plans("HEAD~1", Path("dags/churn.yaml"), FactoryConfig(environment="prod", lake="lake"), Path())
 
     assert (plan.file, plan.lake, plan.dags[0].owner) == ("HEAD~1:dags/churn.yaml", "lake", "growth")
     assert list(plan.dags[0].tasks[0].arguments["datasets"]) == ["visits"]
@@ -74,7 +74,7 @@ def test_an_earlier_file_that_is_wrong_is_named(repository: Path) -> None:
     (repository / "old.yaml").write_text(TEXT.replace("ingest", "ingets"))
 
     with pytest.raises(PipelineFileError, match=r"^old\.yaml:2:8 data: unknown key 'ingets'\. Did"):
-        earlier_plan("old.yaml", Path("dags/churn.yaml"), FactoryConfig())
+        earlier_plans("old.yaml", Path("dags/churn.yaml"), FactoryConfig(), Path())
 
 
 @pytest.mark.parametrize(
@@ -123,3 +123,23 @@ def test_no_filter_of_the_repository_is_run(repository: Path) -> None:
 
     assert b"orders" in earlier_bytes("HEAD", Path("dags/churn.yaml"))[1]
     assert not (repository / "ran").exists()
+
+
+def test_what_lies_under_the_file_is_that_of_the_revision(repository: Path) -> None:
+    (repository / "base").mkdir()
+    for version in ("then", "now"):
+        (repository / "defaults.yaml").write_text(f"tags: [{version}]\n")
+        (repository / "base" / "all.yaml").write_text(f"owner: {version}\n")
+        (repository / "dags" / "churn.yaml").write_text(
+            TEXT + "extends: base/all.yaml\nlake: ${lake}\nmatrix: {lake: [a]}\n"
+        )
+        if version == "then":
+            git("add", ".")
+            git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=x")
+    (repository / "dags" / "defaults.yaml").write_text("owner: not there then\n")
+    (found,) = earlier_plans("HEAD", Path("dags/churn.yaml"), FactoryConfig(), repository)
+
+    assert (found.dags[0].owner, found.dags[0].tags, found.lake) == ("then", ("churn", "mlops", "then"), "a")
+    assert str(found.dags[0].tasks[0].provenance["datasets"]) == "HEAD:dags/churn.yaml:2"
+    (before,) = earlier_plans("HEAD~1", Path("dags/churn.yaml"), FactoryConfig(), repository)
+    assert (before.dags[0].owner, before.dags[0].tags) == ("airflow", ("churn", "mlops"))

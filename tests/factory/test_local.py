@@ -94,6 +94,7 @@ pipeline: shop
 training:
   dataset: {entities: visits, target: bought}
   train: {estimator: sklearn.svm.SVC}
+  evaluate: {holdout: 0.2}
   approval: {approvers: [risk]}
 monitoring:
   schedule: "@daily"

@@ -215,10 +215,6 @@ def test_validate_and_performance_must_find_what_they_are_about(errors: Errors) 
         "churn.yaml:6:32 data.validate.plans.expectation_suite: no file 'missing.json' in the bundle",
         "churn.yaml:7:28 data.transform.project_dir: no folder 'dbt' in the bundle",
         (
-            "churn.yaml:8:14 monitoring.performance: 'event_timestamp' is not known: write it here or "
-            "`event_timestamp` in training.dataset"
-        ),
-        (
             "churn.yaml:8:14 monitoring.performance: 'unique_key' is not known: write it here or `unique_key` in "
             "training.dataset"
         ),
@@ -272,8 +268,40 @@ def test_a_holdout_needs_to_know_which_rows_are_the_last(errors: Errors) -> None
     text = ingest(FILES) + "  evaluate: {holdout: 10d}\n"
 
     wanted = "8:23 training.evaluate.holdout: needs training.dataset.event_timestamp: which rows are the last?"
-    assert errors(text) == [f"churn.yaml:{wanted}"]
+    assert errors(text) == [f"churn.yaml:{wanted} Or give a share of them, such as 0.2"]
     assert errors(text.replace("target: churned", "target: churned, event_timestamp: at")) == []
+    assert errors(text.replace("10d", "0.2")) == []
+
+
+@pytest.mark.parametrize(
+    ("holdout", "said"),
+    [
+        ("0", "must be greater than 0, not 0"),
+        ("0.6", "must be less than or equal to 0.5, not 0.6"),
+        ("1", "must be less than or equal to 0.5, not 1"),
+        ("10x", "a duration such as 15m, 6h or 14d is wanted, not '10x'"),
+        ("0.2, refit: true", None),
+    ],
+)
+def test_a_share_is_at_most_half_of_the_rows_and_not_fitted_on_later(
+    errors: Errors, holdout: str, said: str | None
+) -> None:
+    (found,) = errors(ingest(FILES) + f"  evaluate: {{holdout: {holdout}}}\n")
+
+    if said is not None:
+        assert found == f"churn.yaml:8:23 training.evaluate.holdout: {said}"
+    else:
+        assert found.startswith("churn.yaml:8:35 training.evaluate.refit: fits on the rows that were held out")
+
+
+def test_a_regression_is_watched_by_metrics_of_numbers(errors: Errors) -> None:
+    text = ingest(FILES + ", unique_key: [id]") + "  evaluate: {holdout: 0.2, primary_metric: rmse}\n"
+    text += "monitoring:\n  performance: {}\n  retrain: {when: {rmse_ratio: {above: 1.2}}}\n"
+
+    (first, second) = errors(text)
+    assert first.partition(" ")[2].startswith("monitoring.performance: without 'metrics' those of probabilities")
+    assert "'rmse_ratio' is not among monitoring.performance.metrics" in second
+    assert errors(text.replace("performance: {}", "performance: {metrics: [rmse, rmse_ratio]}")) == []
 
 
 def test_a_search_is_judged_before_the_holdout(errors: Errors) -> None:
@@ -281,7 +309,7 @@ def test_a_search_is_judged_before_the_holdout(errors: Errors) -> None:
     text = text.replace("target: churned", "target: churned, event_timestamp: at")
 
     (said,) = errors(text)
-    assert said.startswith("churn.yaml:7:39 training.train.search: its trials are judged on as long a stretch before")
+    assert said.startswith("churn.yaml:7:39 training.train.search: its trials are judged on as many rows before the")
     assert errors(text + "  evaluate: {holdout: 10d}\n") == []
 
 
@@ -294,6 +322,8 @@ def test_retraining_needs_rows_to_judge_by(errors: Errors) -> None:
         "churn.yaml:10:3 monitoring.retrain: a retrained model is judged on rows that it was not fitted"
     )
     assert errors(text.replace("monitoring:", "  evaluate: {holdout: 10d}\nmonitoring:")) == []
+    (said,) = errors(text.replace(", event_timestamp: at", ""))
+    assert "give training.evaluate.holdout" in said
 
 
 POD = "runs_on: {kubernetes: {image: acme/train:1, namespace: ml, service_account: trainer, gpu: a100}}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
@@ -88,6 +88,8 @@ GOOD = [
     "monitoring: {performance: {}, retrain: {when: {a: {above: 1}}, budget: {trainings: 4, per: 90d}, ask: true}}",
     "monitoring: {drift: {}, retrain: {quiet: {weekdays: [friday], dates: [{first: 2013-12-20, last: 2014-01-03}]}}}",
     "notify: {on: [failed], notifier: a.B, arguments: {any: [thing, 1, null]}}",
+    "tasks: {a: {operator: b.C, after: train}, d: {operator: b.C, before: [a], arguments: {x: [1]}, retries: 0}}",
+    "scoring: {dataset: visits, deadline: 30m}",
     "environments: {prod: {defaults: {pool: gpu}, training: {train: {runs_on: {kubernetes: {image: a}}}}}}",
     "environments: {prod: {data: {ingest: {visits: {unique_key: [id]}}}, training: {approval: null}}}",
     "tags: [a, 'b:c']",
@@ -117,6 +119,13 @@ BAD = [
     "notify: {on: [refusal], notifier: a.B}",
     "notify: {on: [], notifier: a.B}",
     "notify: {on: [failed]}",
+    "tasks: {a: {operator: b.C}}",
+    "tasks: {a: {after: train}}",
+    "tasks: {a: {operator: b.C, after: 3}}",
+    "tasks: {a: {operator: b.C, after: Train}}",
+    "tasks: {a: {operator: b.C, after: train, runs_on: local}}",
+    "tasks: {a: null}",
+    "scoring: {dataset: visits, deadline: 30}",
 ]
 
 
@@ -185,7 +194,9 @@ training:
     runs_on: {kubernetes: {image: a, cpu: 2, volumes: {data: {claim: c, mount_path: /data}}, tolerations: [{key: a}]}}
   evaluate: {holdout: 10d, gates: {log_loss: {vs_champion: better, alpha: 0.1}}, slices: [plan]}
   approval: {approvers: [risk], timeout: 2d}
-scoring: {dataset: rows, probation: 1}
+scoring: {dataset: rows, probation: 1, deadline: 1h}
+tasks:
+  warm: {operator: include.code.Warm, after: train, before: [evaluate], arguments: {a: [b]}, retry_delay: 1m}
 monitoring:
   drift: {page: [plan], false_alarms: 0.01}
   performance: {metrics: [log_loss]}
@@ -201,6 +212,7 @@ VALUES = st.sampled_from(
 
 
 @given(st.lists(st.tuples(st.sampled_from(PLACES), VALUES, st.booleans()), min_size=1, max_size=3))
+@example([(("data",), None, False)])
 @settings(max_examples=400, deadline=None)
 def test_what_the_loader_accepts_is_valid_whatever_is_written(changes: list[tuple[tuple[Any, ...], Any, bool]]) -> None:
     data = parse(WHOLE, "a.yaml").data

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from airflow_mlops_provider.factory.load import parse
@@ -9,7 +11,8 @@ TRAIN, SCORE = "training: {}\n", "scoring: {}\n"
 
 
 def said(*texts: str) -> list[str]:
-    return [str(error) for error in twin_errors([parse(text, f"{i}.yaml") for i, text in enumerate(texts)])]
+    documents = [(parse(text, f"{i}.yaml"), Path()) for i, text in enumerate(texts)]
+    return [str(error) for error in twin_errors(documents)]
 
 
 def test_two_pipelines_of_one_name_are_said_once() -> None:
@@ -58,3 +61,29 @@ def test_an_environment_may_bring_two_together(overlay: str, clashes: bool) -> N
 def test_files_that_are_wrong_otherwise_are_compared_still() -> None:
     assert said("pipeline: 3\ntraining: x\nenvironments: []", "pipeline: 3\nmodel: [x]\ntraining: y") == []
     assert len(said("pipeline: a\nnonsense: x", "pipeline: a\nmodel: [x]\nenvironments: 7")) == 1
+
+
+def test_a_table_is_written_by_one_pipeline_in_a_lake() -> None:
+    data = "data: {%s: {visits: {}}, transform: {publish: [rows, visits]}}\n"
+    (found,) = said(f"pipeline: a\n{data % 'ingest'}", f"pipeline: b\n{data % 'from'}")
+
+    assert found.startswith(
+        "1.yaml:2:50 data.transform.publish[0]: table 'rows' of this lake is written in 0.yaml:2, too: "
+    )
+    assert said(f"pipeline: a\nlake: a\n{data % 'ingest'}", f"pipeline: b\nlake: b\n{data % 'ingest'}") == []
+
+
+def test_a_lake_without_an_address_is_its_bundle_s_own() -> None:
+    for lake, clashes in (("lake", False), ("s3://acme", True)):
+        texts = [f"pipeline: {name}\nlake: {lake}\ndata: {{ingest: {{visits: {{}}}}}}\n" for name in "ab"]
+        documents = [(parse(text, f"{i}.yaml"), Path(str(i))) for i, text in enumerate(texts)]
+        assert bool(twin_errors(documents)) is clashes
+
+
+def test_pipelines_of_a_matrix_meet_those_of_other_files() -> None:
+    assert said("pipeline: a_${x}\nmatrix: {x: [b, c]}\n" + TRAIN, f"pipeline: a_c\n{TRAIN}") == [
+        (
+            "1.yaml:1:11 pipeline: pipeline 'a_c' is in 0.yaml:1, too: its DAGs would have the same names; "
+            "give this one another name"
+        )
+    ]

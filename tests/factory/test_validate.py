@@ -70,8 +70,8 @@ def test_all_errors_of_a_file_come_at_once(errors: Errors) -> None:
             "not 'Churn'"
         ),
         (
-            "churn.yaml:2:1 unknown key 'retires'. Known: alias, data, defaults, environments, lake, model, "
-            "monitoring, notify, owner, pipeline, scoring, tags, timezone, training"
+            "churn.yaml:2:1 unknown key 'retires'. Known: alias, data, defaults, environments, extends, lake, "
+            "matrix, model, monitoring, notify, owner, parameters, pipeline, scoring, tags, tasks, timezone, training"
         ),
         "churn.yaml:3:1 timezone: no time zone 'America/New_Yrok'. Did you mean 'America/New_York'?",
         "churn.yaml:4:21 defaults.retries: a whole number is wanted, not 'yes'",

@@ -21,8 +21,9 @@ SETTINGS = {
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 5,
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 20,
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 3,
+    "MLOPS__ALLOWED_MODULES": "airflow.providers.standard",
 }
-DAGS = ["after-data", "careful-train", "foreign", "gate-train", "hasty-train", "steady-data"]
+DAGS = ["after-data", "careful-train", "foreign", "gate-train", "hasty-train", "late-data", "steady-data"]
 DAGS += [f"{pipeline}-{section}" for pipeline in ("shop", "often") for section in ("data", "score", "monitor", "train")]
 PATIENCE_S = 900
 

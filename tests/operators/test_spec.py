@@ -71,7 +71,9 @@ def test_every_fault_of_a_spec_is_told_without_its_values(run_dag, runner, capsy
     run = run_dag(source)
     assert run.tasks == {"train": "failed"}
     said = capsys.readouterr().out
-    assert "train: dataset.target: Field required; dataset.goal: Extra inputs are not permitted; holdout:" in said
+    assert (
+        "train: dataset.target: Field required; dataset.goal: Extra inputs are not permitted; holdout.stretch:" in said
+    )
     assert "AirflowFailException" in said
 
 

@@ -115,6 +115,24 @@ def test_greater_is_better_for_the_area_under_the_curve() -> None:
     assert not compare("roc_auc", y, noise, good, days, BETTER).passed
 
 
+def test_a_metric_that_the_rows_do_not_have_is_a_refusal_and_no_fault() -> None:
+    alike, days = np.zeros(60), np.repeat(np.arange(6), 10)
+    found = compare("roc_auc", alike, np.full(60, 0.2), np.full(60, 0.3), days, Gate(vs_champion="better"))
+
+    assert (found.passed, found.gain) == (False, None)
+    assert "roc_auc has no value on these rows: their outcomes are all alike" in found.reason
+
+
+def test_greater_is_better_for_the_precision_at_a_budget() -> None:
+    rng = np.random.default_rng(0)
+    signal, day = rng.normal(size=6000), np.repeat(np.arange(20), 300)
+    y = (rng.random(6000) < 1 / (1 + np.exp(4 - 2 * signal))).astype(float)
+    good, blind = 1 / (1 + np.exp(4 - 2 * signal)), rng.random(6000)
+    assert compare("precision_at_2_percent", y, good, blind, day, BETTER).passed
+    assert not compare("precision_at_2_percent", y, blind, good, day, BETTER).passed
+    assert not compare("precision_at_2_percent", y, good, None, day, Gate(at_least=0.99)).passed
+
+
 def test_the_gain_is_of_the_rows_not_of_the_days() -> None:
     y, p, days = np.ones(1004), np.full(1004, 0.5), np.array([0] * 1000 + [1, 2, 3, 4])
     q = np.where(days == 0, 0.4, 0.9)
@@ -155,6 +173,33 @@ def test_too_few_days_are_refused_with_that_reason(days: int, passed: bool) -> N
     if not passed:
         assert found.reason == "log_loss: 4 days with labels are too few to compare; 5 are needed"
         assert (found.gain, found.p_value) == (0.5, None)
+
+
+@pytest.mark.parametrize(("rows", "passed"), [(29, False), (30, True)])
+def test_too_few_rows_without_a_time_are_refused_with_that_reason(rows: int, passed: bool) -> None:
+    y, better, worse = np.zeros(rows), np.linspace(0.1, 0.2, rows), np.linspace(0.4, 0.9, rows)
+    found = compare("mae", y, better, worse, np.arange(rows), BETTER, "rows")
+    assert found.passed is passed
+    if not passed:
+        assert found.reason == "mae: 29 rows with labels are too few to compare; 30 are needed"
+    else:
+        assert "over 30 rows" in found.reason
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "rmse", "mae"])
+@pytest.mark.parametrize("rows", [30, 200])
+def test_equal_models_pass_no_more_often_than_alpha_by_rows(metric: str, rows: int) -> None:
+    rng, passed = np.random.default_rng(0), 0
+    for _ in range(300):
+        truth, noise = rng.normal(size=rows), rng.normal(scale=0.5, size=(2, rows))
+        if metric == "log_loss":
+            y = (rng.random(rows) < 1 / (1 + np.exp(-truth))).astype(float)
+            one, other = 1 / (1 + np.exp(-truth - noise))
+        else:
+            y, (one, other) = truth + rng.standard_t(4, rows), truth + noise
+        passed += compare(metric, y, one, other, np.arange(rows), BETTER, "rows").passed
+    # Three standard errors of 300 tries above alpha.
+    assert passed / 300 < 0.1 + 3 * (0.1 * 0.9 / 300) ** 0.5
 
 
 def test_bounds_count_for_the_challenger_with_and_without_a_champion() -> None:

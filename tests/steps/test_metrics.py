@@ -141,6 +141,34 @@ def test_the_mean_row_loss_is_the_metric(drawn: list[tuple[bool, float]]) -> Non
     )
 
 
+@settings(max_examples=60, deadline=None)
+@given(rows, st.sampled_from(["1", "10", "12.5", "50", "99"]))
+def test_precision_is_the_rate_among_the_highest_whatever_the_order(
+    drawn: list[tuple[bool, int, int]], percent: str
+) -> None:
+    y, p, days = arrays(drawn)
+    metric = f"precision_at_{percent}_percent"
+    found = estimate(metric, y, p, days).value
+    # Every order of rows that are alike, on average: the rate of each score's rows for as many as the budget holds.
+    budget = left = max(float(percent) / 100 * y.size, 1.0)
+    hits = 0.0
+    for score in sorted(set(p), reverse=True):
+        taken = min(left, (p == score).sum())
+        hits, left = hits + taken * y[p == score].mean(), left - taken
+    assert found == pytest.approx(hits / budget)
+    mixed = np.random.default_rng(0).permutation(y.size)
+    assert estimate(metric, y[mixed], p[mixed], days[mixed]).value == pytest.approx(found)
+
+
+@pytest.mark.parametrize(("percent", "spread", "persistence"), [("1", 0.0, 0.0), ("5", 0.6, 0.0), ("20", 0.6, 0.4)])
+def test_precision_at_a_budget_has_the_spread_over_repetitions(percent: str, spread: float, persistence: float) -> None:
+    rng, metric = np.random.default_rng(0), f"precision_at_{percent}_percent"
+    found = [estimate(metric, *world(rng, 30, spread, persistence)) for _ in range(150)]
+    actual, said = np.std([e.value for e in found]), np.sqrt(np.mean([e.se**2 for e in found]))
+    assert 0.8 < said / actual < 1.3
+    assert not lower_is_better(metric)
+
+
 def test_what_is_better_is_known() -> None:
     assert [m for m in THEIRS if lower_is_better(m)] == ["log_loss", "brier", "mae", "rmse", "calibration_gap"]
 
@@ -155,6 +183,8 @@ def test_what_is_better_is_known() -> None:
         (("log_loss", [1.0, 0.0], [0.5, 1.5], [1, 1]), DataError, "outcomes of 0 and 1 and probabilities"),
         (("roc_auc", [1.0, 1.0], [0.5, 0.4], [1, 1]), DataError, "2 of 2 rows are positive"),
         (("nope", [1.0], [0.5], [1]), ConfigError, "unknown metric 'nope'; there are brier, calibration_gap"),
+        (("precision_at_1_percent", [1.0, 2.0], [0.5, 0.5], [1, 1]), DataError, "outcomes of 0 and 1"),
+        (("precision_at_0_percent", [1.0, 0.0], [0.5, 0.5], [1, 1]), ConfigError, "above 0 and below 100 percent"),
         (("neg_log_loss", [3.0, 4.0], [2.0, 5.0], [1, 1]), DataError, "neg_log_loss cannot be computed"),
     ],
 )

@@ -11,6 +11,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from airflow_mlops_provider.contracts.base import Batch
 from airflow_mlops_provider.contracts.ingest import Source
@@ -148,6 +149,67 @@ def test_text_is_read_in_the_types_of_the_table(tmp_path, name, text):
 def test_a_quoted_empty_text_is_no_null(tmp_path):
     (tmp_path / "t.csv").write_text('a,b\n1,""\n2,\n3,x\n')
     assert read(tmp_path, files="t.csv")["b"].to_pylist() == ["", None, "x"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ({"delimiter": ";", "decimal_point": ","}, 'a;b\n1,5;"x;y"\n-2,25;\n'),
+        ({"delimiter": "\t"}, 'a\tb\n1.5\t"x;y"\n-2.25\t\n'),
+        ({"delimiter": "|", "decimal_point": ","}, "a|b\n1,5|x;y\n-2,25|\n"),
+        ({}, "a,b\n1.5,x;y\n-2.25,\n"),
+    ],
+)
+@pytest.mark.parametrize("known", [None, pa.schema([("a", pa.float64()), ("b", pa.string())])])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_a_file_is_read_in_its_dialect(tmp_path, dialect, text, known, mark):
+    (tmp_path / "t.csv").write_text(mark + text, encoding="utf-8")
+    found = read(tmp_path, files="t.csv", csv=dialect, known=known)
+    assert found.to_pydict() == {"a": [1.5, -2.25], "b": ["x;y", None]}
+
+
+def test_a_file_of_another_delimiter_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "t.csv").write_text("a;b\n1,5;2\n")
+    with pytest.raises(DataError, match=r"has no ',' but ';': say `csv: \{delimiter: \";\"\}`"):
+        read(tmp_path, files="t.csv")
+    (tmp_path / "t.csv").write_text("a\tb\n1\t2\n")
+    with pytest.raises(DataError, match=r"has no ';' but '\\t': say `csv: \{delimiter: \"\\t\"\}`"):
+        read(tmp_path, files="t.csv", csv={"delimiter": ";"})
+    (tmp_path / "t.csv").write_text("a^b\n1^2\n")
+    known = pa.schema([("a", pa.int64()), ("b", pa.int64())])
+    with pytest.raises(DataError, match=r"its only column is 'a\^b', the table has \['a', 'b'\]: is ',' the file's"):
+        read(tmp_path, files="t.csv", known=known)
+
+
+def test_one_column_and_a_quoted_name_need_no_delimiter(tmp_path):
+    (tmp_path / "t.csv").write_text('"price; net"\n1\n')
+    assert read(tmp_path, files="t.csv").to_pydict() == {"price; net": [1]}
+    (tmp_path / "t.csv").write_text("a\n1;2\n")
+    assert read(tmp_path, files="t.csv", known=KNOWN.append(pa.field("a", pa.string())))["a"].to_pylist() == ["1;2"]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ({"csv": {"delimiter": ";;"}}, "should match pattern"),
+        ({"csv": {"delimiter": "x"}}, "should match pattern"),
+        ({"csv": {"delimiter": '"'}}, "should match pattern"),
+        ({"csv": {"delimiter": ","}, "format": "parquet"}, "csv is for `files` in CSV"),
+        ({"csv": {"decimal_point": ","}}, "delimiter and decimal_point are both ','"),
+        ({"csv": {"decimal_point": "'"}}, "Input should be '.' or ','"),
+    ],
+)
+def test_a_dialect_that_cannot_be_is_refused(source, says):
+    with pytest.raises(ValidationError, match=says):
+        Source(files="t.csv", **source)
+
+
+def test_a_dialect_is_for_csv_alone(tmp_path):
+    with pytest.raises(ValidationError, match="csv is for `files` in CSV"):
+        Source(python_callable="a.b", csv={"delimiter": ";"})
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet is no CSV file: remove `csv`"):
+        read(tmp_path, files="t.parquet", csv={"delimiter": ";"})
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ KNOWN: dict[str, type[Kwargs]] = {
 _SUITE_KEYS = {"name", "id", "expectations", "meta", "notes"}
 _EXPECTATION_KEYS = {"type", "kwargs", "severity", "meta", "id", "description", "notes", "rendered_content"}
 _SEVERITIES = ("critical", "warning", "info")
+# A larger file, or more faults, is somebody's attempt at our time and memory.
+_MAX_BYTES, _MAX_FAULTS = 4 << 20, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,12 @@ def lint_suite(path: str | Path) -> list[str]:
 
 def _read(path: Path) -> tuple[Suite | None, list[str]]:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
     except OSError as exc:
         return None, [f"{path}: cannot be read: {exc.strerror}"]
+    if len(content) > _MAX_BYTES:
+        return None, [f"{path}: larger than {_MAX_BYTES >> 20} MiB: no suite that people write"]
     try:
         data = json.loads(content, object_pairs_hook=_no_twins, parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
@@ -105,15 +110,25 @@ def _read(path: Path) -> tuple[Suite | None, list[str]]:
         faults.append("name: a suite needs a name (text)")
     if not isinstance(given, list):
         faults.append("expectations: a suite needs a list of expectations")
+    found, wrong = _claims(given if isinstance(given, list) else [])
+    faults += wrong
+    if faults:
+        return None, [f"{path}: {fault}" for fault in faults]
+    return Suite(data["name"], hashlib.sha256(content).hexdigest()[:16], _labelled(found)), []
+
+
+def _claims(given: list[Any]) -> tuple[list[Expectation], list[str]]:
+    """Return the claims and their faults, up to a number that somebody mends."""
     found: list[Expectation] = []
-    for index, one in enumerate(given if isinstance(given, list) else []):
+    faults: list[str] = []
+    for index, one in enumerate(given):
         expectation, wrong = _expectation(one)
         faults += [f"expectations[{index}]{'.' if w[0] else ''}{': '.join(p for p in w if p)}" for w in wrong]
         if expectation is not None:
             found.append(expectation)
-    if faults:
-        return None, [f"{path}: {fault}" for fault in faults]
-    return Suite(data["name"], hashlib.sha256(content).hexdigest()[:16], _labelled(found)), []
+        if len(faults) > _MAX_FAULTS:
+            return found, [*faults, f"expectations: more than {_MAX_FAULTS} faults: the rest is not looked at"]
+    return found, faults
 
 
 def _expectation(data: Any) -> tuple[Expectation | None, list[tuple[str, str]]]:

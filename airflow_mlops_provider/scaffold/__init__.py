@@ -1,0 +1,1 @@
+"""A pipeline to begin with: from one CSV file, or from a template. No Airflow."""

@@ -1,0 +1,5 @@
+"""The DAGs of late.yaml."""
+
+from airflow_mlops_provider.factory.build import build_dags
+
+globals().update(build_dags(__file__))
