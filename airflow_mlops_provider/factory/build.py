@@ -25,7 +25,6 @@ from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.factory.cache import kept, kept_plans
 from airflow_mlops_provider.factory.classes import lines_told
 from airflow_mlops_provider.factory.config import FactoryConfig
-from airflow_mlops_provider.factory.deadline import deadline_of
 from airflow_mlops_provider.factory.files import Files, content
 from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan, SchedulePlan
 from airflow_mlops_provider.factory.tasks import add_tasks, documented
@@ -98,7 +97,7 @@ def build_dag(pipeline: PipelinePlan, dag_plan: DagPlan, loader: str, folder: st
         default_args={"owner": dag_plan.owner},
         tags=list(dag_plan.tags),
         doc_md=documented(dag_plan.doc),
-        deadline=deadline_of(pipeline, dag_plan, folder),
+        deadline=_deadline(pipeline, dag_plan, folder),
     )
     dag.fileloc = loader
     with dag:
@@ -160,6 +159,15 @@ def airflow_config() -> FactoryConfig:
     return FactoryConfig.of(
         {field.name: conf.get("mlops", field.name, fallback=None) for field in fields(FactoryConfig)}
     )
+
+
+def _deadline(pipeline: PipelinePlan, dag_plan: DagPlan, folder: str) -> Any:  # what DAG(deadline=) takes
+    if dag_plan.deadline_s is None:
+        return None
+    # Here and not above: a task's process whose DAG has none needs nothing of it.
+    from airflow_mlops_provider.factory.deadline import deadline_of
+
+    return deadline_of(pipeline, dag_plan, folder)
 
 
 def _schedule(schedule: SchedulePlan) -> Any:  # what DAG(schedule=) takes

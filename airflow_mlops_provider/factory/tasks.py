@@ -11,7 +11,6 @@ import airflow_mlops_provider.operators  # noqa: F401  # first: it checks Airflo
 from airflow.sdk import Asset
 
 from airflow_mlops_provider.factory.classes import class_of, notifier_of
-from airflow_mlops_provider.factory.free_build import check_operators, free_operator
 from airflow_mlops_provider.factory.placing import skipped_if_refused
 from airflow_mlops_provider.factory.plan_data import RESULT, DagPlan, PipelinePlan, TaskPlan
 from airflow_mlops_provider.operators.notify import FailureCallback
@@ -28,7 +27,7 @@ def add_tasks(pipeline: PipelinePlan, dag_plan: DagPlan, group: TaskGroup, folde
     `folder`, below the DAG bundle, is what the plan's paths and functions are relative to. Raises BuildError where
     Airflow finds one of the file's `tasks` or its notifier wrong.
     """
-    check_operators((task for task in dag_plan.tasks if task.free), folder)
+    _check_free([task for task in dag_plan.tasks if task.free], folder)
     built: dict[str, Any] = {}
     for task in dag_plan.tasks:
         built[task.task_id] = _task(pipeline, dag_plan, task, built, group, folder)
@@ -36,10 +35,20 @@ def add_tasks(pipeline: PipelinePlan, dag_plan: DagPlan, group: TaskGroup, folde
             built[upstream] >> built[task.task_id]
 
 
+def _check_free(tasks: list[TaskPlan], folder: str) -> None:
+    if tasks:
+        # Here and not above: a task's process whose DAG has none needs nothing of it.
+        from airflow_mlops_provider.factory.free_build import check_operators
+
+        check_operators(tasks, folder)
+
+
 def _task(
     pipeline: PipelinePlan, dag_plan: DagPlan, task: TaskPlan, built: dict[str, Any], group: TaskGroup, folder: str
 ) -> Any:  # an operator
     if task.free:
+        from airflow_mlops_provider.factory.free_build import free_operator
+
         return free_operator(task, _options(pipeline, task, folder), folder)
     arguments = {key: _resolved(value, built) for key, value in task.arguments.items()}
     if task.task_id == "approval":
