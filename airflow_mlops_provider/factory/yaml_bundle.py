@@ -60,18 +60,19 @@ class YamlBundle(LocalDagBundle):
         super().initialize()
 
     def refresh(self) -> None:
-        """Write a loader for each pipeline file, as old as that one, and remove those whose file is gone.
+        """Write a loader for each pipeline file, as old as what makes it, and remove those whose file is gone.
 
         Raises ConfigError where `path` is no folder: that is no order to delete every pipeline.
         """
         with self.lock():
             stamps = self._stamps()
-            wanted = {
-                self.path / _loader_of(file.relative_to(self.source)): file for file in pipelines_below(self.source)
-            }
+            pipelines = pipelines_below(self.source)
+            # What is laid under pipelines; any of them may be under any.
+            under = max(map(_changed, {*yaml_below(self.source)}.difference(pipelines)), default=0)
+            wanted = {self.path / _loader_of(file.relative_to(self.source)): file for file in pipelines}
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             for loader, file in wanted.items():
-                _keep(loader, file, self.source)
+                _keep(loader, file, self.source, under)
             for known in self.path.rglob("*.py"):
                 if known not in wanted:
                     known.unlink()
@@ -107,14 +108,22 @@ def _loader_of(file: Path) -> Path:
     return file.with_name(f"{file.stem}_{file.suffix.removeprefix('.')}.py")
 
 
-def _keep(loader: Path, file: Path, source: Path) -> None:
+def _keep(loader: Path, file: Path, source: Path, under: int) -> None:
     text = _LOADER.format(source=str(source), file=file.relative_to(source).as_posix())
     if _read(loader) != text:
         loader.parent.mkdir(parents=True, exist_ok=True)
         _write(loader, text)
-    changed = file.stat()
+    changed = max(_changed(file), under)
     # The DAG processor reads files that changed before those whose turn it is.
-    os.utime(loader, ns=(changed.st_atime_ns, changed.st_mtime_ns))
+    os.utime(loader, ns=(changed, changed))
+
+
+def _changed(file: Path) -> int:
+    """Return when a file changed, in ns; 0 where it is gone since it was listed: the next look sees that."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _read(path: Path) -> str | None:

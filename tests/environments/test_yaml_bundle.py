@@ -174,8 +174,10 @@ def test_what_changes_in_the_folder_is_seen_without_a_restart(api, folder):
     (folder / "missing.yaml").unlink()
     (folder / "new.yaml").write_text(GOOD.format(name="new"))
     (folder / "team_0" / "p00.yaml").write_text(f"{GOOD.format(name='p00')}tags: [edited]\n")
+    (folder / "team_1" / "defaults.yaml").write_text("tags: [defaulted]\n")
 
     until(lambda: {"kind-data", "new-data"} <= dags(api), timeout_s=PATIENCE_S)
     left = {f"{name}_yaml.py" for name in BROKEN if name not in ("kind", "missing")}
     until(lambda: set(import_errors(api)) == left, timeout_s=PATIENCE_S)
+    until(lambda: "defaulted" in str(api.get("/dags/p01-data").json()["tags"]), timeout_s=PATIENCE_S)
     until(lambda: "edited" in str(api.get("/dags/p00-data").json()["tags"]), timeout_s=PATIENCE_S)

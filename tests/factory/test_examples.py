@@ -63,6 +63,19 @@ def built(path, bundle, monkeypatch):
 
 @pytest.mark.parametrize(("path", "bundle"), EXAMPLES.items(), ids=NAMES)
 def test_what_plan_prints_is_what_is_built(path, bundle, monkeypatch, capsys):
+    compare(path, bundle, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("template", ["classification", "fraud", "regression"])
+def test_what_plan_prints_of_a_template_is_what_is_built(template, tmp_path, monkeypatch, capsys):
+    name = f"a_{template}"
+    assert main(["init", name, "--template", template, "--into", str(tmp_path)]) == 0
+    capsys.readouterr()
+
+    compare(tmp_path / name / f"{name}.yaml", tmp_path, monkeypatch, capsys)
+
+
+def compare(path, bundle, monkeypatch, capsys):
     plan = printed(path, bundle, capsys)
     dags = built(path, bundle, monkeypatch)
 

@@ -99,11 +99,25 @@ def test_what_came_and_went_is_seen_by_the_next_look(bundle, source):
 
 
 def test_a_loader_is_as_old_as_its_file(bundle, source):
-    os.utime(source / "shop.yaml", (1_000_000, 1_000_000))
+    os.utime(source / "shop.yaml", (2_000_000, 2_000_000))
+    os.utime(source / "dbt_project.yml", (1_000_000, 1_000_000))
     made = bundle()
     made.initialize()
 
-    assert (made.path / "shop_yaml.py").stat().st_mtime == 1_000_000
+    assert (made.path / "shop_yaml.py").stat().st_mtime == 2_000_000
+
+
+def test_what_lies_under_pipelines_makes_their_loaders_younger(bundle, source):
+    made = bundle()
+    made.initialize()
+    before = (made.path / "shop_yaml.py").stat().st_mtime
+    (source / "defaults.yaml").write_text("owner: growth\n")
+    os.utime(source / "defaults.yaml", (before + 60, before + 60))
+
+    bundle().initialize()
+
+    assert (made.path / "shop_yaml.py").stat().st_mtime == before + 60
+    assert {dag.default_args["owner"] for dag in read(made).dags.values()} == {"growth"}
 
 
 def test_a_worker_writes_what_changed_since_and_else_nothing(bundle, source):

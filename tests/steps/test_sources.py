@@ -114,10 +114,10 @@ JSONL = '{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n'
     ("name", "content"),
     [
         ("t.csv", b"a,b\n1,x\n2,\n"),
-        ("t.csv.gz", gzip.compress(b"a,b\n1,x\n2,\n")),
+        ("t.csv.gz", gzip.compress(b"a,b\n1,x\n2,\n", mtime=0)),
         ("t.jsonl", JSONL.encode()),
         ("t.json", JSONL.encode()),
-        ("t.jsonl.gz", gzip.compress(JSONL.encode())),
+        ("t.jsonl.gz", gzip.compress(JSONL.encode(), mtime=0)),
     ],
 )
 def test_the_ending_tells_the_format(tmp_path, name, content):
