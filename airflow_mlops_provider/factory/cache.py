@@ -70,7 +70,7 @@ def kept(
         return made()
     # One entry a file: its next version takes its place.
     entries = [
-        folder / _digest(json.dumps([str(files.root.resolve()), *what, *one]).encode())
+        folder / _digest(json.dumps([str(files.root.absolute()), *what, *one]).encode())
         for one in ([], [only])[: 1 if only is None else 2]
     ]
     key = _digest(json.dumps([_digest(raw), astuple(config), *_code()]).encode())

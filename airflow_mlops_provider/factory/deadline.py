@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 
 import airflow_mlops_provider.operators  # noqa: F401  # first: it checks Airflow's version
@@ -10,7 +11,7 @@ import airflow_mlops_provider.operators  # noqa: F401  # first: it checks Airflo
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from airflow_mlops_provider.factory.classes import notifier_class
+from airflow_mlops_provider.factory.classes import BuildError, notifier_class
 from airflow_mlops_provider.factory.plan_data import DagPlan, PipelinePlan
 from airflow_mlops_provider.operators.deadline import tell_missed
 
@@ -26,6 +27,9 @@ def deadline_of(pipeline: PipelinePlan, dag: DagPlan, folder: str = "") -> Deadl
     if dag.deadline_s is None or notify is None or "missed_deadline" not in notify.on:
         return None
     kind = notifier_class(notify.notifier, folder)
+    if getattr(sys.modules[kind.__module__], kind.__qualname__, None) is not kind:
+        text = f"{kind.__qualname__} does not stand at the top of {kind.__module__}: the triggerer could not import it"
+        raise BuildError([(("notify", "notifier"), text)])
     told = {
         "notifier": f"{kind.__module__}.{kind.__qualname__}",
         "arguments": notify.arguments,

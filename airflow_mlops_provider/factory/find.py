@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from airflow_mlops_provider.exceptions import ConfigError
+from airflow_mlops_provider.factory.files import content
 
 __all__ = ["pipeline_files", "pipelines_below", "yaml_below"]
 
 # By the text and not by the YAML: a file that is broken is not to be passed over.
 _PIPELINE = re.compile(rb"""^(?:\{\s*)?["']?pipeline["']?[ \t]*:""", re.MULTILINE)
-_HEAD_BYTES = 512 * 1024
 
 
 def pipeline_files(paths: Iterable[Path]) -> list[tuple[Path, Path | None]]:
@@ -51,9 +51,8 @@ def yaml_below(folder: Path) -> Iterator[Path]:
 
 def _is_pipeline(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
+        head = content(path)
+    except ConfigError:
         return True  # lint says that it cannot be read
     # Without the marks of UTF-16, which is refused, but with its own error.
     return _PIPELINE.search(head.lstrip(b"\xef\xbb\xbf\xff\xfe").replace(b"\0", b"")) is not None

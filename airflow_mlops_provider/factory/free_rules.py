@@ -66,13 +66,18 @@ def _argument_faults(task: FreeTask, at: KeyPath, config: FactoryConfig, files: 
             yield (*at, key), f"{key!r} {_REFUSED[key]}"
         elif key.startswith("on_") and key.endswith("_callback"):
             yield (*at, key), f"{key!r} takes a function: people are told by `notify`"
-    for path, conn_id in _connections(task.arguments, at):
-        for text in connection_faults(conn_id, config):
-            yield path, text
-    yield from secret_faults(task.arguments, at)
+    yield from argument_faults(task.arguments, at, config)
     found = own_class(task.operator, files)
     if found is not None:
         yield from _constructor_faults(found, task, at)
+
+
+def argument_faults(arguments: Any, at: KeyPath, config: FactoryConfig) -> Iterator[Fault]:
+    """Yield connections that arguments may not name, and what looks like a secret in them."""
+    for path, conn_id in _connections(arguments, at):
+        for text in connection_faults(conn_id, config):
+            yield path, text
+    yield from secret_faults(arguments, at)
 
 
 def _connections(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -112,4 +112,4 @@ def _duration(value: timedelta) -> str:
     unit, size = next(
         ((unit, size) for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)) if seconds % size == 0), ("s", 1)
     )
-    return f"{seconds / size:g}{unit}"
+    return f"{seconds / size:.6f}".rstrip("0").rstrip(".") + unit

@@ -15,7 +15,7 @@ from airflow_mlops_provider.factory.config import FactoryConfig
 from airflow_mlops_provider.factory.cron import cron_fault
 from airflow_mlops_provider.factory.errors import KeyPath, did_you_mean
 from airflow_mlops_provider.factory.files import Files
-from airflow_mlops_provider.factory.free_rules import free_task_faults, free_task_places
+from airflow_mlops_provider.factory.free_rules import argument_faults, free_task_faults, free_task_places
 from airflow_mlops_provider.factory.models import Data, Monitoring, Pipeline, Training
 from airflow_mlops_provider.factory.resolve import dataset_of, known_datasets, labels_of
 from airflow_mlops_provider.factory.secrets_rule import secret_faults
@@ -50,7 +50,7 @@ def name_faults(pipeline: Pipeline, config: FactoryConfig, files: Files) -> Iter
         yield from _referred(("monitoring", "drift", "current"), pipeline.monitoring.drift.current, config, files)
     if pipeline.notify is not None:
         yield from _function(("notify", "notifier"), pipeline.notify.notifier, config, files)
-        yield from secret_faults(pipeline.notify.arguments, ("notify", "arguments"))
+        yield from argument_faults(pipeline.notify.arguments, ("notify", "arguments"), config)
     yield from free_task_faults(pipeline, config, files)
 
 

@@ -25,6 +25,7 @@ _WORDS = frozenset(
         "token",
     )
 )
+_PASSWORDS = ("passphrase", "passwd", "password", "pwd")
 _PAIRS = frozenset({("access", "key"), ("api", "key"), ("private", "key"), ("secret", "key"), ("account", "key")})
 # Words of a text model's vocabulary, which trainers are told.
 _VOCABULARY = frozenset((kind, "token") for kind in ("bos", "cls", "eos", "mask", "pad", "sep", "unk"))
@@ -37,7 +38,10 @@ def secret_faults(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     """Yield (path, message) for each text below `value` that looks like a secret; the message does not repeat it."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if isinstance(item, str) and item and "{{" not in item and _names_a_secret(key):
+            said = isinstance(item, str) and item and "{{" not in item
+            # `password: 123456` is a number in YAML; a token's number may be a count of them.
+            number = isinstance(item, int) and not isinstance(item, bool) and key.lower().endswith(_PASSWORDS)
+            if (said or number) and _names_a_secret(key):
                 yield (*path, key), f"{key!r} looks like a secret; {_ANSWER}"
             else:
                 yield from secret_faults(item, (*path, key))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from airflow_mlops_provider.factory.errors import FileError, KeyPath, PipelineFileError
@@ -104,7 +105,9 @@ def _claims(data: dict[str, Any], bundle: str) -> Iterator[Claim]:
             yield (section, model), (place,), f"model {model!r} is {done}", f"this pipeline {harm}", remedy
     lake = data.get("lake")
     address = isinstance(lake, str) and ("://" in lake or lake.startswith("/"))
-    root = str(lake) if address else f"{bundle}\0{lake}"
+    # Not an address: normpath would take a slash from its scheme.
+    said = normpath(lake) if isinstance(lake, str) and "://" not in lake else lake
+    root = str(said).rstrip("/") if address else f"{bundle}\0{said}"
     for table, path in _tables(data.get("data")):
         harm = "what one brought in, the other would take for its own"
         remedy = "give this one a lake or a name of its own, or share the other's by `data: {from: ...}`"

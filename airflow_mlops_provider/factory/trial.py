@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from configparser import ConfigParser
+from configparser import Error as ParserError
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from importlib.util import find_spec
@@ -66,15 +67,19 @@ def _settings(environ: Mapping[str, str]) -> FactoryConfig:
     """Return `[mlops]` of the user's airflow.cfg under the environment's; Airflow itself would make such a file."""
     home = Path(environ.get("AIRFLOW_HOME") or "~/airflow").expanduser()
     parser = ConfigParser(interpolation=None, strict=False)
-    parser.read(Path(environ.get("AIRFLOW_CONFIG") or home / "airflow.cfg").expanduser(), encoding="utf-8")
+    file = Path(environ.get("AIRFLOW_CONFIG") or home / "airflow.cfg").expanduser()
+    try:
+        parser.read(file, encoding="utf-8")
+    except (ParserError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{file}: {exc}") from exc
     written = dict(parser["mlops"]) if parser.has_section("mlops") else {}
     names = [field.name for field in fields(FactoryConfig)]
     return FactoryConfig.of({name: environ.get(f"AIRFLOW__MLOPS__{name.upper()}", written.get(name)) for name in names})
 
 
 def _new(folder: Path) -> Path:
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty: a trial begins with an empty lake; name a new folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is no empty folder: a trial begins with an empty lake; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
 
@@ -88,7 +93,7 @@ def _prepare(home: Path, planned: PipelinePlan) -> None:
 
 def _environment(home: Path, config: FactoryConfig, planned: PipelinePlan) -> dict[str, str]:
     """Return the child's environment: the user's own, but nothing that leads to their Airflow, MLflow or store."""
-    led = ("AIRFLOW_", "_AIRFLOW", "MLFLOW_")
+    led = ("AIRFLOW_", "_AIRFLOW", "MLFLOW_", "DBT_", "FEAST_", "OPENLINEAGE_")
     connections = {k: v for k, v in os.environ.items() if k.startswith("AIRFLOW_CONN_")}
     connections.pop("AIRFLOW_CONN_LAKE_DEFAULT", None)
     tracking = f"sqlite:///{home}/mlflow.db"

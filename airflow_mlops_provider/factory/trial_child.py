@@ -18,6 +18,7 @@ from airflow_mlops_provider.factory.trial_runs import TrialRun, people
 
 __all__ = ["main", "trial_dags"]
 
+_SHOWN = re.compile(r"LINE \d+:.*|[\s^~]*")
 # By DAG and task: why a task of this process failed.
 _ERRORS: dict[tuple[str, str], str] = {}
 
@@ -41,6 +42,8 @@ def trial_dags() -> dict[str, Any]:
 def _remember(context: Any) -> None:  # Airflow's Context
     # Airflow 3.2 hands no exception to a callback under `dag.test()`.
     said = str(context.get("exception") or "see log.txt").strip().splitlines()
+    # Databases end with the line of a query and a caret below it.
+    said = [line for line in said if not _SHOWN.fullmatch(line)]
     _ERRORS[context["ti"].dag_id, context["ti"].task_id] = said[-1] if said else type(context["exception"]).__name__
 
 

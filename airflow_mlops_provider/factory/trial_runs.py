@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -57,15 +58,42 @@ def _hindrances(planned: PipelinePlan, bundle: Path) -> Iterator[str]:
                 yield f"{dag.section}.{task.task_id} runs in a pod; --environment may name one where it does not"
             if task.task_id == "materialize":
                 yield from _outside(task, bundle)
+            if task.task_id == "transform":
+                yield from _built_elsewhere(task, bundle)
 
 
 def _outside(task: TaskPlan, bundle: Path) -> Iterator[str]:
     """Yield that features would go to a store that is in use: only the lake's own folder is the trial's."""
     file = bundle / task.arguments["feature_repo"] / "feature_store.yaml"
-    said = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    said = _said(file)
     for key in ("registry", "online_store"):
         if said.get(key) is not None and "MLOPS_LAKE" not in str(said[key]):
             yield f"{key} of {file.relative_to(bundle)} lies outside the lake, and a trial would write into it"
+
+
+def _built_elsewhere(task: TaskPlan, bundle: Path) -> Iterator[str]:
+    """Yield that dbt could build in a database that is in use: only MLOPS_WAREHOUSE is the trial's."""
+    file = bundle / task.arguments["project_dir"] / "profiles.yml"
+    for profile in _said(file).values():
+        outputs = profile.get("outputs") if isinstance(profile, dict) else None
+        for name, output in outputs.items() if isinstance(outputs, dict) else ():
+            path, attached = (output.get(key) if isinstance(output, dict) else None for key in ("path", "attach"))
+            if "MLOPS_WAREHOUSE" not in str(path) or attached:
+                place = file.relative_to(bundle)
+                yield f"target {name!r} of {place} is not MLOPS_WAREHOUSE alone, and a trial would write into it"
+
+
+def _said(file: Path) -> dict[str, Any]:
+    """Return what another tool's settings say. Raises ConfigError where they are no mapping."""
+    # A variable in braces, which the tool fills in before it reads, would be a mapping of YAML's.
+    text = re.sub(r"\$\{(\w+)\}", r"$\1", file.read_text(encoding="utf-8")) if file.is_file() else "{}"
+    try:
+        said = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{file}: {exc}") from exc
+    if not isinstance(said, dict):
+        raise ConfigError(f"{file}: a mapping of keys is wanted")
+    return said
 
 
 def runs_of(planned: PipelinePlan, bundle: Path) -> list[TrialRun]:
@@ -148,4 +176,7 @@ def _has_files(data: DagPlan, bundle: Path, batch: Batch) -> bool:
 
 def _matches(pattern: Path) -> bool:
     root = Path(pattern.anchor)
-    return any(root.glob(str(pattern.relative_to(root))))
+    try:
+        return any(root.glob(str(pattern.relative_to(root))))
+    except ValueError:
+        return True  # a pattern of fsspec's own: the run finds out

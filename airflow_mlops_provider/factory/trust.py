@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -89,6 +90,9 @@ def callable_faults(dotted: str, config: FactoryConfig, *, files: Files, call: s
             path = f"{module.replace('.', '/')}.py"
             allowed = f"{_listed(config.allowed_modules)}{files.near(path)}"
             yield f"no file {path} in the bundle, and {module!r} is not under [mlops] allowed_modules{allowed}"
+        return
+    if (first := module.partition(".")[0]) in sys.stdlib_module_names:
+        yield f"{source} is hidden by Python's own module {first!r}: give it another name"
         return
     read = _read(source, files)
     if isinstance(read, str):

@@ -9,6 +9,7 @@ In airflow.cfg:
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -24,9 +25,11 @@ from airflow.sdk import DAG
 from airflow_mlops_provider.exceptions import ConfigError
 from airflow_mlops_provider.factory.build import file_dags
 from airflow_mlops_provider.factory.find import pipelines_below, yaml_below
+from airflow_mlops_provider.operators.bundle import SOURCES
 
 __all__ = ["YamlBundle", "bundle_dags"]
 
+_LOG = logging.getLogger(__name__)
 # Airflow takes a file for DAGs only if it names both; the line is data, so any file name may stand in it.
 _LOADER = """\
 # Written by YamlBundle for Airflow's DAG processor; written anew as the pipeline files change.
@@ -66,7 +69,7 @@ class YamlBundle(LocalDagBundle):
         """
         with self.lock():
             stamps = self._stamps()
-            pipelines = pipelines_below(self.source)
+            pipelines = [file for file in pipelines_below(self.source) if _is_text(file)]
             # What is laid under pipelines; any of them may be under any.
             under = max(map(_changed, {*yaml_below(self.source)}.difference(pipelines)), default=0)
             wanted = {self.path / _loader_of(file.relative_to(self.source)): file for file in pipelines}
@@ -87,9 +90,9 @@ class YamlBundle(LocalDagBundle):
         if not self.source.is_dir():
             raise ConfigError(f"bundle {self.name}: {self.source} is no folder")
         found: list[str] = []
-        for file in yaml_below(self.source):
-            # Gone since it was listed, as under a git-sync: the next look finds nothing at all.
-            with suppress(FileNotFoundError):
+        for file in filter(_is_text, yaml_below(self.source)):
+            # Gone since it was listed, as under a git-sync, or a link that leads nowhere: its loader says so.
+            with suppress(OSError):
                 stat = file.stat()
                 found.append(f"{file}\t{stat.st_mtime_ns}\t{stat.st_size}\n")
         return "".join(found)
@@ -97,10 +100,19 @@ class YamlBundle(LocalDagBundle):
 
 def bundle_dags(loader: str, source: str, file: str) -> dict[str, DAG]:
     """Return the DAGs of one pipeline file of a bundle, for its loader; what is wrong with it is raised."""
+    SOURCES[loader] = source
     if source not in sys.path:
         # Where Airflow puts a bundle's folder: behind all else.
         sys.path.append(source)
     return file_dags(Path(source, file), loader, bundle=source)
+
+
+def _is_text(file: Path) -> bool:
+    """Return whether a file's name is UTF-8, as Airflow's database wants it; one that is not is passed over."""
+    if str(file).isprintable():
+        return True
+    _LOG.warning("%r is passed over: rename it", file)
+    return False
 
 
 def _loader_of(file: Path) -> Path:
@@ -119,10 +131,10 @@ def _keep(loader: Path, file: Path, source: Path, under: int) -> None:
 
 
 def _changed(file: Path) -> int:
-    """Return when a file changed, in ns; 0 where it is gone since it was listed: the next look sees that."""
+    """Return when a file changed, in ns; 0 where it cannot be looked at, or is gone since."""
     try:
         return file.stat().st_mtime_ns
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 

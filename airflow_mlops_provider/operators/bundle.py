@@ -11,7 +11,10 @@ from airflow_mlops_provider.exceptions import ConfigError
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["bundle_of", "bundle_of_task", "folder_below"]
+__all__ = ["SOURCES", "bundle_of", "bundle_of_task", "folder_below"]
+
+# Of a YamlBundle's loaders that this process read: the folder of the pipeline files, which the DAG does not name.
+SOURCES: dict[str, str] = {}
 
 
 def bundle_of(file: Path) -> Path:
@@ -40,6 +43,7 @@ def bundle_of_task(context: Context) -> str:
     instance = getattr(context["ti"], "bundle_instance", None)
     # `dag.test()` gives none.
     if instance is None:
-        return str(bundle_of(Path(context["dag"].fileloc)))
+        loader = context["dag"].fileloc
+        return SOURCES.get(loader) or str(bundle_of(Path(loader)))
     # Of a YamlBundle the pipeline files' own folder: its path holds their loaders.
     return str(getattr(instance, "source", instance.path))

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from importlib import import_module
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module, invalidate_caches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["tell_missed"]
+
+# The path and the modules are the whole process's, and each notifier is called in a thread.
+_LOCK = threading.Lock()
 
 
 async def tell_missed(*, notifier: str, arguments: dict[str, Any], pipeline: str, context: dict[str, Any]) -> None:
@@ -29,15 +36,34 @@ async def tell_missed(*, notifier: str, arguments: dict[str, Any], pipeline: str
 def _tell(notifier: str, arguments: dict[str, Any], context: dict[str, Any]) -> None:
     module, _, name = notifier.rpartition(".")
     try:
-        found = import_module(module)
-    except ModuleNotFoundError:
-        _let_import_from(context["dag_run"])
-        found = import_module(module)
-    getattr(found, name)(**arguments)(context)
+        found = getattr(import_module(module), name)
+    except ModuleNotFoundError as exc:
+        # Not a module that the found one wants.
+        if not f"{module}.".startswith(f"{exc.name}."):
+            raise
+        with _LOCK, _importable(_folder_of(context["dag_run"])):
+            found = getattr(import_module(module), name)
+    found(**arguments)(context)
 
 
-def _let_import_from(run: Mapping[str, Any]) -> None:
-    """Put the bundle of a run on the path, as Airflow does for its tasks; not for a triggerer."""
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a bundle's modules be imported, and forget them: a triggerer serves every bundle, in each of its versions."""
+    before = set(sys.modules)
+    sys.path.append(str(folder))
+    invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            places = [getattr(sys.modules[name], "__file__", None), *getattr(sys.modules[name], "__path__", ())]
+            if any(Path(place).resolve().is_relative_to(folder) for place in places if place):
+                del sys.modules[name]
+
+
+def _folder_of(run: Mapping[str, Any]) -> Path:
+    """Return the bundle of a run at its version, which Airflow puts on the path of its tasks, not of a triggerer."""
     # Here and not above: a DAG file that is parsed names this module.
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
@@ -46,6 +72,4 @@ def _let_import_from(run: Mapping[str, Any]) -> None:
     bundle = manager.get_bundle(version["bundle_name"], version["bundle_version"])
     bundle.initialize()
     # Of a YamlBundle the pipeline files' own folder: its path holds their loaders.
-    folder = str(getattr(bundle, "source", bundle.path))
-    if folder not in sys.path:
-        sys.path.append(folder)
+    return Path(getattr(bundle, "source", bundle.path)).resolve()

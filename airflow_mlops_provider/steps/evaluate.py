@@ -160,6 +160,8 @@ def _seen_by(client: MlflowClient, spec: EvaluateSpec, champion: Promotion | Non
 def _held_out(rows: LabelledSet, held: HeldOut, champion: Promotion | None, other: HeldOut | None) -> str:
     """Make a view of the share that was held out: what the champion held out too, or what came after its last batch."""
     dataset = rows.dataset
+    # By what the training hashed: another key, or a column that came since, would draw other rows.
+    rows.hashed_by = held.by
     since = rows.until.end - dataset.window if dataset.window else None
     if champion is None:
         return rows.select("judged", since=since, share=(0.0, held.share))

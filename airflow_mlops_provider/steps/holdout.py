@@ -26,7 +26,8 @@ def hashed(columns: Sequence[str]) -> str:
     MD5 of their names and values, so that neither the order of rows or columns nor an engine's version or threads
     matter. Nulls do not count: a column that came later leaves earlier rows where they were.
     """
-    values = [(name, f"{identifier(name)}::varchar") for name in sorted(columns)]
+    # 7, 7.0 and 7.00 are one key: a table that somebody else writes may change its type between two trainings.
+    values = [(name, f"regexp_replace({identifier(name)}::varchar, '\\.0+$', '')") for name in sorted(columns)]
     parts = [
         f"coalesce({literal(f'{name}=')} || length({value}) || ':' || {value} || ';', '')" for name, value in values
     ]

@@ -46,6 +46,8 @@ def quarantined_rows(lake: Lake, dataset: str, batch: str, limit: int) -> tuple[
 
     `row` is the row as it came, values as text. Raises DataError where the batch has none.
     """
+    if limit < 0:
+        raise DataError(f"limit {limit}: how many rows to print is wanted")
     with duckdb.connect(config={"memory_limit": _MEMORY}) as con:
         if not lake.view(con, "quarantine", quarantine_table(dataset)):
             raise DataError(f"no quarantine of {dataset!r}{_known(_datasets(lake))}")

@@ -41,6 +41,17 @@ class ToFile(BaseNotifier):
         Path(self.path).write_text(json.dumps({**context["mlops"], "who": self.who}))
 """
 
+LATE = """
+from pathlib import Path
+
+class Late:
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, context):
+        Path(self.path).write_text("{who}")
+"""
+
 
 @pytest.fixture
 def bag(dags, read_dags, tmp_path):
@@ -129,6 +140,34 @@ def test_who_is_told_is_a_notifier_of_the_bundle_called_in_the_triggerer(queued,
     told = json.loads((tmp_path / "told.json").read_text())
     assert (told["event"], told["pipeline"], told["who"]) == ("missed_deadline", "shop", "shop")
     assert told["message"].startswith("run manual__1 of shop-train was not done by ")
+
+
+def test_each_bundle_is_asked_for_its_own_notifier_and_its_newest(tmp_path, monkeypatch):
+    from airflow_mlops_provider.operators import deadline
+
+    def told(folder):
+        monkeypatch.setattr(deadline, "_folder_of", lambda _: folder)
+        path = tmp_path / "told.txt"
+        deadline._tell("own_alerts.Late", {"path": str(path)}, {"dag_run": {}})
+        return path.read_text()
+
+    for who in ("a", "b"):
+        (tmp_path / who).mkdir()
+        (tmp_path / who / "own_alerts.py").write_text(LATE.format(who=who))
+    before = list(sys.path)
+    assert [told(tmp_path / who) for who in "aba"] == ["a", "b", "a"]
+    assert sys.path == before
+    assert "own_alerts" not in sys.modules
+
+
+def test_a_notifier_that_the_triggerer_could_not_import_is_an_error(dags, read_dags, tmp_path):
+    (dags / "deadline_alerts.py").write_text(f"{ALERTS}\nclass Out:\n    class In(ToFile): ...\n\nIn = Out.In\n")
+    (dags / "shop.yaml").write_text(SHOP.replace("PATH", str(tmp_path)).replace("ToFile", "In"))
+    (dags / "shop.py").write_text(LOADER)
+    sys.modules.pop("deadline_alerts", None)
+    (found,) = read_dags().import_errors.values()
+    assert "notify.notifier: Out.In does not stand at the top of deadline_alerts" in found
+    sys.modules.pop("deadline_alerts", None)
 
 
 async def _all(trigger):

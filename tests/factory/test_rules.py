@@ -157,6 +157,20 @@ def test_a_source_that_python_refuses_is_an_error(errors: Errors, bundle: Path, 
     assert f"include/more.py {said}" in found
 
 
+def test_a_file_that_pythons_own_module_hides_is_not_what_would_run(errors: Errors, bundle: Path) -> None:
+    (bundle / "shutil.py").write_text("def rmtree(batch): ...\n")
+
+    (found,) = errors(ingest("python_callable: shutil.rmtree"))
+    assert "shutil.py is hidden by Python's own module 'shutil'" in found
+
+
+def test_a_notifier_is_given_no_connection_that_is_not_allowed(errors: Errors) -> None:
+    told = "notify: {notifier: include.code.Notifier, arguments: {smtp_conn_id: admin}}\n"
+    (found,) = errors(ingest(FILES) + told)
+
+    assert "notify.arguments.smtp_conn_id: connection 'admin' is not one of [mlops] allowed_connections" in found
+
+
 def test_a_path_takes_no_params(errors: Errors) -> None:
     (found,) = errors(ingest('files: "in/{{ params.day }}.csv"'))
 

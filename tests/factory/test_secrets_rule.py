@@ -43,6 +43,12 @@ def test_what_is_none_is_let_through(key: str, value: object) -> None:
     assert list(secret_faults({key: value}, ())) == []
 
 
+def test_a_password_of_digits_is_one() -> None:
+    ((path, message),) = secret_faults({"db_password": 123456}, ())
+    assert path == ("db_password",)
+    assert "123456" not in message
+
+
 def test_every_mapping_of_ones_own_is_looked_at_and_no_line_with_a_secret_is_shown(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

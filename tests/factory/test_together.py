@@ -80,6 +80,11 @@ def test_a_lake_without_an_address_is_its_bundle_s_own() -> None:
         assert bool(twin_errors(documents)) is clashes
 
 
+def test_a_lake_is_itself_however_its_folder_is_written() -> None:
+    texts = [f"pipeline: {n}\nlake: {lake}\ndata: {{ingest: {{t: {{}}}}}}\n" for n, lake in (("a", "l"), ("b", "./l/"))]
+    assert len(said(*texts)) == 1
+
+
 def test_pipelines_of_a_matrix_meet_those_of_other_files() -> None:
     assert said("pipeline: a_${x}\nmatrix: {x: [b, c]}\n" + TRAIN, f"pipeline: a_c\n{TRAIN}") == [
         (

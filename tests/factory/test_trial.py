@@ -222,6 +222,50 @@ def test_features_go_to_the_trials_own_store_alone(tmp_path, store, refused):
         check_runnable(found, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("output", "refused"),
+    [
+        ("{type: duckdb, path: \"{{ env_var('MLOPS_WAREHOUSE') }}\"}", False),
+        ("{type: duckdb, path: warehouse.duckdb}", True),
+        ("{type: duckdb, path: \"{{ env_var('MLOPS_WAREHOUSE') }}\", attach: [{path: shop.duckdb}]}", True),
+        ("{type: postgres, host: warehouse}", True),
+    ],
+)
+def test_dbt_builds_in_the_trials_own_warehouse_alone(tmp_path, output, refused):
+    (tmp_path / "dbt").mkdir()
+    (tmp_path / "dbt" / "profiles.yml").write_text(f"shop: {{target: prod, outputs: {{prod: {output}}}}}\n")
+    found = planned(tmp_path, HOUSES.replace("    training:\n", "      transform: {project_dir: dbt}\n    training:\n"))
+    if not refused:
+        check_runnable(found, tmp_path)
+        return
+    with pytest.raises(ConfigError, match=r"target 'prod' of dbt/profiles\.yml is not MLOPS_WAREHOUSE alone"):
+        check_runnable(found, tmp_path)
+
+
+@pytest.mark.parametrize("said", ["", "- a list", "a: [", "project: a\nonline_store: {path: ${MLOPS_LAKE}/o.db}"])
+def test_settings_of_a_tool_that_are_none_are_an_error_and_no_trace(tmp_path, said):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "feature_store.yaml").write_text(said)
+    text = HOUSES.replace("    training:\n", "      materialize: {feature_repo: features}\n    training:\n")
+    found = planned(tmp_path, text)
+    if "project" in said:
+        check_runnable(found, tmp_path)
+        return
+    with pytest.raises(ConfigError, match=r"feature_store\.yaml"):
+        check_runnable(found, tmp_path)
+
+
+def test_a_pattern_of_fsspecs_own_is_left_to_the_run(tmp_path):
+    found = planned(tmp_path, HOUSES.replace("in/{batch}.csv", "in/**{batch}.csv"))
+    assert runs_of(found, tmp_path)
+
+
+def test_an_airflow_cfg_that_is_none_is_an_error(tmp_path):
+    (tmp_path / "airflow.cfg").write_text("lake = x\n")
+    with pytest.raises(ConfigError, match=r"airflow\.cfg: File contains no section headers"):
+        trial._settings({"AIRFLOW_HOME": str(tmp_path)})
+
+
 def test_without_airflow_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"'airflow' is not installed here: .*\[airflow\]"):
@@ -231,8 +275,10 @@ def test_without_airflow_the_extra_is_named(tmp_path, monkeypatch):
 def test_a_folder_that_holds_something_is_not_kept_in(tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW__MLOPS__ALLOWED_MODULES", "airflow.providers.standard")
     monkeypatch.setenv("AIRFLOW__MLOPS__ALLOWED_ROOTS", "s3://acme")
-    with pytest.raises(ConfigError, match="is not empty: a trial begins with an empty lake"):
+    with pytest.raises(ConfigError, match="is no empty folder: a trial begins with an empty lake"):
         trial.trial(houses(tmp_path), bundle=tmp_path, keep=tmp_path)
+    with pytest.raises(ConfigError, match="is no empty folder"):
+        trial.trial(tmp_path / "houses.yaml", bundle=tmp_path, keep=tmp_path / "houses.yaml")
 
 
 def test_what_leads_to_the_users_own_is_not_handed_on(tmp_path, monkeypatch):
@@ -240,6 +286,7 @@ def test_what_leads_to_the_users_own_is_not_handed_on(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "theirs")
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", "sqlite://")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://theirs")
+    monkeypatch.setenv("DBT_TARGET", "theirs")
     config = FactoryConfig(lake="s3://theirs", allowed_connections=("shop", "other"))
     given = trial._environment(tmp_path, config, planned(tmp_path))
     assert "theirs" not in json.dumps(given)

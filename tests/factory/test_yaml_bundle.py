@@ -1,13 +1,24 @@
 """A folder of pipeline files as a DAG bundle: a loader each, kept apart from them."""
 
+import json
 import os
+import runpy
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from airflow_mlops_provider.exceptions import ConfigError
 from tests.factory.test_build import SHOP, serialized
+
+SMALL = """
+pipeline: small
+data:
+  schedule: "@monthly"
+  start: 2013-01-01
+  ingest: {small: {files: "orders/{batch}.csv"}}
+"""
 
 
 @pytest.fixture
@@ -131,6 +142,40 @@ def test_a_worker_writes_what_changed_since_and_else_nothing(bundle, source):
     (source / "shop.yaml").write_text(f"{SHOP}tags: [late]\n")
     bundle().initialize()
     assert loaders(first) == ["shop_yaml.py", "team/late_yml.py"]
+
+
+def test_what_cannot_be_read_stops_no_other(bundle, source):
+    (source / "round.yaml").symlink_to(source / "round.yaml")
+    (source / "nowhere.yaml").symlink_to(source / "not_there")
+    os.mkfifo(source / "pipe.yaml")
+    (source / "bad\udcff.yaml").write_text(SHOP)
+    made = bundle()
+    made.initialize()
+
+    bag = read(made)
+
+    assert len(bag.dags) == 8
+    said = {Path(loader).name: text for loader, text in bag.import_errors.items()}
+    assert set(said) == {"round_yaml.py", "nowhere_yaml.py", "pipe_yaml.py"}
+    assert all("cannot be read" in text for text in said.values())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Using `httpx` with")  # of `dag.test()` itself
+def test_its_dags_find_their_files_also_in_a_test_of_one(bundle, source, airflow_db, monkeypatch):
+    named = {"classpath": "airflow_mlops_provider.factory.yaml_bundle.YamlBundle", "kwargs": {"path": str(source)}}
+    listed = json.dumps([{"name": "pipelines", **named}])
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", listed)
+    for day in ("2013-01-01", "2013-02-01"):
+        (source / "orders").mkdir(exist_ok=True)
+        (source / "orders" / f"{day}.csv").write_text("id,price\n1,2\n")
+    (source / "small.yaml").write_text(SMALL)
+    made = bundle()
+    made.initialize()
+
+    dags = runpy.run_path(str(made.path / "small_yaml.py"))
+    run = dags["small-data"].test(logical_date=datetime(2013, 1, 1, tzinfo=UTC))
+
+    assert str(run.state) == "success"
 
 
 def test_a_folder_that_is_gone_deletes_no_pipeline(bundle, source):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -20,6 +21,7 @@ from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.steps import models
 from airflow_mlops_provider.steps.batches import BatchLedger
 from airflow_mlops_provider.steps.decide import decide
+from airflow_mlops_provider.steps.holdout import hashed
 from airflow_mlops_provider.steps.lake import Lake
 from airflow_mlops_provider.steps.promotions import PromotionLedger
 from airflow_mlops_provider.steps.training_data import LabelledSet
@@ -97,6 +99,14 @@ def test_which_rows_they_are_is_no_matter_of_engine_or_python(lake):
     rows.con.execute("set threads = 1")
     view = rows.select("held", share=(0.0, 0.1))
     assert {id_ for (id_,) in rows.con.sql(f"select id from {view} order by size").fetchall()} == held_out(lake, 0.1)
+
+
+def test_a_key_is_itself_whatever_type_it_has():
+    con = duckdb.connect()
+    con.sql("create table t as select 7::bigint as a, 7::double as b, 7::decimal(10, 2) as c, '7' as d")
+    drawn = [con.sql(f"select {hashed(['k'])} from (select {name} as k from t)").fetchone() for name in "abcd"]
+    assert len(set(drawn)) == 1
+    assert con.sql(f"select {hashed(['k'])} from (select 7.5 as k)").fetchone() != drawn[0]
 
 
 def spec(lake: Lake, **kwargs) -> TrainSpec:
@@ -179,6 +189,14 @@ def test_another_key_holds_other_rows_out(nameless):
     assert trained.held_out == HeldOut(share=0.2, by=("colour", "id", "size"))
     verdict = nameless.evaluate("b", trained, dataset=keyless, gates=nameless.gate, primary_metric="rmse")
     assert "champion version 1 has seen all of them" in verdict.reason
+
+
+@pytest.mark.slow
+def test_who_judges_draws_by_what_the_training_drew_by(nameless):
+    trained = train(nameless, "a")
+    other = ROWS.model_copy(update={"unique_key": ()})
+    verdict = nameless.evaluate("a", trained, dataset=other, gates=nameless.gate, primary_metric="rmse")
+    assert verdict.rows == trained.holdout_rows
 
 
 @pytest.mark.slow

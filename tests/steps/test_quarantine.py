@@ -89,6 +89,11 @@ def test_what_is_not_there_is_told_with_what_is(shop: Shop, dataset: str, batch:
     assert str(refused.value) == said
 
 
+def test_rows_to_print_are_no_negative_number(shop: Shop) -> None:
+    with pytest.raises(DataError, match="limit -1: how many rows"):
+        quarantined_rows(shop("2026-01-01", "1,2"), "orders", "2026-01-01", -1)
+
+
 def test_a_lake_without_a_quarantine_has_no_batch(tmp_path: Path) -> None:
     assert quarantined_batches(Lake(str(tmp_path))) == []
 
