@@ -17,7 +17,7 @@ from airflow_mlops_provider.steps.sql import identifier, literal
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["TABLE", "Column", "Kind", "Value", "columns_of", "load_csv", "load_parquet", "scratch"]
+__all__ = ["TABLE", "Column", "Kind", "Value", "but_empty", "columns_of", "load_csv", "load_parquet", "scratch"]
 
 Kind = Literal["integer", "number", "boolean", "date", "timestamp", "timestamptz", "text"]
 Value = bool | int | float | str | date | datetime | None
@@ -29,7 +29,9 @@ _SAMPLE = 1000
 _BLOCK_BYTES = 16 << 20
 _DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _TIME = r"[ T]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?"
-_WHOLE = r"-?(0|[1-9]\d{0,17})"
+_WHOLE = r"-?(0|[1-9]\d{0,18})"
+# A number would lose the last digits of so long an id.
+_LONG = r"-?\d{19,}"
 # A number with a leading zero is a code, such as a postal one.
 _FRACTION = r"-?((0|[1-9]\d*)(\{point}\d*)?|\{point}\d+)([eE][-+]?\d{1,3})?"
 _STORED: dict[Kind, str] = {
@@ -41,6 +43,8 @@ _STORED: dict[Kind, str] = {
     "timestamptz": "timestamptz",
     "text": "varchar",
 }
+# Of these Arrow's reader takes the blanks away, of the others not.
+_TRIMMED = frozenset({"integer", "number"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,32 +166,47 @@ def _patterns(point: str) -> Iterable[tuple[Kind, str]]:
     yield "number", _FRACTION.replace("{point}", point)
 
 
-def _kind(con: duckdb.DuckDBPyConnection, name: str, point: str) -> Kind:
+def but_empty(con: duckdb.DuckDBPyConnection, name: str) -> Kind:
+    """Return the kind that a text of `TABLE` would have if its quoted empty fields were null."""
+    column = identifier(name)
+    filled = f"(select nullif({column}, '') as {column} from {TABLE})"
+    kinds = (_kind(con, name, point, filled) for point in (".", ","))
+    return next((kind for kind in kinds if kind != "text"), "text")
+
+
+def _kind(con: duckdb.DuckDBPyConnection, name: str, point: str, source: str = _RAW) -> Kind:
     """Return the first kind that every value has; a column without any value is text."""
     column = identifier(name)
-    sample = f"(select {column} from {_RAW} where {column} is not null limit {_SAMPLE})"
+    sample = f"(select {column} from {source} where {column} is not null limit {_SAMPLE})"
     if not con.execute(f"select count(*) from {sample}").fetchall()[0][0]:
         return "text"
     for kind, pattern in _patterns(point):
         broken = f"where {column} is not null and not coalesce(({_fits(name, kind, pattern, point)}), false) limit 1"
-        if all(not con.execute(f"select 1 from {rows} {broken}").fetchall() for rows in (sample, _RAW)):
+        if all(not con.execute(f"select 1 from {rows} {broken}").fetchall() for rows in (sample, source)):
             return kind
     return "text"
 
 
 def _fits(name: str, kind: Kind, pattern: str, point: str) -> str:
-    looks = f"regexp_full_match(trim({identifier(name)}), {literal(pattern)})"
-    # The 30th of February looks like a day.
-    exists = f"try_cast({_text(name, kind, point)} as {_STORED[kind]}) is not null"
-    return f"{looks} and {exists}"
+    text = _text(name, kind, point)
+    looks = f"regexp_full_match({_trimmed(name, kind)}, {literal(pattern)})"
+    # The 30th of February looks like a day, and 1e400 like a number.
+    value = f"try_cast({text} as {_STORED[kind]})"
+    if kind == "number":
+        return f"{looks} and isfinite({value}) and not regexp_full_match({text}, {literal(_LONG)})"
+    return f"{looks} and {value} is not null"
 
 
 def _as(name: str, kind: Kind, point: str) -> str:
     return identifier(name) if kind == "text" else f"{_text(name, kind, point)}::{_STORED[kind]}"
 
 
+def _trimmed(name: str, kind: Kind) -> str:
+    return f"trim({identifier(name)})" if kind in _TRIMMED else identifier(name)
+
+
 def _text(name: str, kind: Kind, point: str) -> str:
-    text = f"trim({identifier(name)})"
+    text = _trimmed(name, kind)
     return f"replace({text}, ',', '.')" if kind == "number" and point == "," else text
 
 

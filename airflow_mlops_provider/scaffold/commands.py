@@ -81,5 +81,5 @@ def _from_template(place: Place, given: argparse.Namespace) -> int:
 def _suggest(given: argparse.Namespace) -> int:
     from airflow_mlops_provider.scaffold.suite import suggested_from
 
-    print(json.dumps(suggested_from(given.file), indent=2, ensure_ascii=False))
+    print(json.dumps(suggested_from(given.file), indent=2, ensure_ascii=False, allow_nan=False))
     return 0

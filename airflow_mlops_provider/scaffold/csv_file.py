@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from airflow_mlops_provider.exceptions import DataError
 
-__all__ = ["CsvFile", "Record", "csv_file"]
+__all__ = ["SIGNS", "CsvFile", "Record", "csv_file"]
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_RECORDS = 200
@@ -25,9 +27,10 @@ _KINDS = {
     b"\xfe\xff": "UTF-16: convert it, iconv -f UTF-16 -t UTF-8 FILE > NEW.csv",
 }
 # What a pipeline file takes for a parameter or a template.
-_SIGNS = ("${", "{{", "{%", "{#")
-# The steps' own columns, which are named here so that templates need no lake.
-_RESERVED = frozenset({"_batch", "#", "prediction"})
+SIGNS = ("${", "{{", "{%", "{#")
+# The columns of the steps and of this package, which are named here so that templates need no lake.
+_RESERVED = frozenset({"_batch", "#", "#y", "#a", "#b", "prediction"})
+_MOST_COLUMNS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ def _check_kind(path: Path) -> None:
     for begin, what in _KINDS.items():
         if head.startswith(begin):
             raise DataError(f"{path} is {what}")
+    if re.match(rb"(\xef\xbb\xbf)?sep=.\r?\n", head, re.IGNORECASE):
+        raise DataError(f"{path}: the first line is Excel's 'sep=': remove it, so that the header comes first")
     if b"\0" in head:
         raise DataError(f"{path} is a binary file, no CSV")
 
@@ -119,6 +124,8 @@ def _records(path: Path, delimiter: str) -> Iterator[Record]:
                 return
             text = "".join(taken)
             taken.clear()
+            if "\0" in text:
+                raise DataError(f"{path}, line {reader.line_num}: a NUL byte, no CSV")
             if fields:
                 yield Record(fields, text if text.endswith(("\n", "\r")) else f"{text}\n", reader.line_num)
 
@@ -136,7 +143,8 @@ def _not_utf8(path: Path, exc: UnicodeDecodeError) -> str:
     byte = exc.object[exc.start]
     return (
         f"{path}, line {line}: byte 0x{byte:02X} is not UTF-8; convert the file, from Excel's encoding such as with "
-        f"iconv -f WINDOWS-1252 -t UTF-8 {path} > {path.with_suffix('')}_utf8.csv"
+        f"iconv -f WINDOWS-1252 -t UTF-8 {shlex.quote(str(path))} > "
+        f"{shlex.quote(str(path.with_suffix('')) + '_utf8.csv')}"
     )
 
 
@@ -163,6 +171,8 @@ def _delimiter(path: Path) -> str:
 
 
 def _check_columns(path: Path, names: list[str]) -> None:
+    if len(names) > _MOST_COLUMNS:
+        raise DataError(f"{path} has {len(names):,} columns: at most {_MOST_COLUMNS:,} can be looked at")
     empty = [str(place) for place, name in enumerate(names, 1) if not name.strip()]
     if empty:
         raise DataError(
@@ -176,5 +186,5 @@ def _check_columns(path: Path, names: list[str]) -> None:
     for name in names:
         if name.lower() in _RESERVED:
             raise DataError(f"{path}: the column name {name!r} is this package's own: give the column another")
-        if not name.isprintable() or any(sign in name for sign in _SIGNS):
+        if not name.isprintable() or any(sign in name for sign in SIGNS):
             raise DataError(f"{path}: the column name {name!r} has characters that a pipeline file cannot hold")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -43,13 +45,14 @@ class Place:
     def command(self, verb: str) -> str:
         """Return the command line that works on the file from here."""
         here = self.parent.resolve() == Path.cwd()
-        return f"airflow-mlops {verb} {self.file}{'' if here else f' --bundle {self.parent}'}"
+        bundle = "" if here else f" --bundle {shlex.quote(str(self.parent))}"
+        return f"airflow-mlops {verb} {shlex.quote(str(self.file))}{bundle}"
 
     @contextmanager
     def filling(self) -> Iterator[Path]:
         """Yield an empty folder whose files go to the place when all is well, each where no file is.
 
-        Raises ConfigError that names what is there already; then nothing is written.
+        Raises ConfigError that names what is there already, or why no file can be; then nothing is written.
         """
         self._refuse([f"{self.name}.yaml", f"{self.name}.py"])
         with tempfile.TemporaryDirectory() as temporary:
@@ -57,12 +60,28 @@ class Place:
             yield part
             files = sorted(path.relative_to(part) for path in part.rglob("*") if path.is_file())
             self._refuse([str(path) for path in files])
+            self._move(part, files)
+
+    def _move(self, part: Path, files: list[Path]) -> None:
+        new: list[Path] = []
+        try:
             for path in files:
-                (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(part / path, self.folder / path)
+                target = self.folder / path
+                for folder in reversed([one for one in target.parents if not one.exists()]):
+                    folder.mkdir()
+                    new.append(folder)
+                new.append(target)
+                shutil.move(part / path, target)
+        except OSError as exc:
+            for one in reversed(new):
+                if one.is_dir():
+                    one.rmdir()
+                elif os.path.lexists(one):
+                    one.unlink()
+            raise ConfigError(f"{self.folder} cannot be written: {exc}") from exc
 
     def _refuse(self, names: list[str]) -> None:
-        there = [str(self.folder / name) for name in names if (self.folder / name).exists()]
+        there = [str(self.folder / name) for name in names if os.path.lexists(self.folder / name)]
         if there:
             more = f" and {len(there) - 5} more" if len(there) > 5 else ""
             raise ConfigError(f"there already: {', '.join(there[:5])}{more}; give another name, or remove them")

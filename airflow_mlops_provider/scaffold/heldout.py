@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ __all__ = ["holdout"]
 
 # The gate compares two models on no fewer days.
 _FEWEST_DAYS = 5
+# On either side: a model of fewer rows is none, and a judgement on fewer neither.
+_FEWEST_ROWS = 20
 # Of four fifths of so many, a fifth that is drawn has none in one of 10,000 cases.
 _FEWEST_DEALT = 50
 
@@ -25,22 +28,37 @@ _FEWEST_DEALT = 50
 def holdout(con: duckdb.DuckDBPyConnection, schedule: Schedule, target: Target) -> str:
     """Return the holdout as the file says it, `30d` or `0.2`.
 
-    A stretch is a fifth of the days before the last batch, or longer where it would lack rows or one of two classes.
-    Raises DataError where even half of them lacks that.
+    A stretch is a fifth of the days before the last batch, or longer, else shorter, where 20 rows or one of two
+    classes would be missing on either side of its begin. Raises DataError where they are missing by any stretch.
     """
     if schedule.by is None:
         _check_dealt(target)
         return f"{SHARE:g}"
     days = (schedule.batches[-1].start - schedule.batches[0].start).days
-    length = max(1, min(max(round(SHARE * days), _FEWEST_DAYS), days // 2))
-    while not _enough(con, schedule, target, length):
-        if length >= days // 2:
-            raise DataError(
-                f"the rows before {schedule.batches[-1].start.date()} cannot be parted by time into some to fit on and "
-                f"newer ones to judge on, each with {_wanted(target)}; without --time they are dealt by chance"
-            )
-        length = min(2 * length, days // 2)
+    length = next((length for length in _lengths(days) if _enough(con, schedule, target, length)), None)
+    if length is None:
+        raise DataError(
+            f"{_known(con, schedule, target):,} rows with a {target.name} lie before "
+            f"{schedule.batches[-1].start.date()}, where the last batch begins. They cannot be parted by time into "
+            f"some to fit on and newer ones to judge on, at least {_FEWEST_ROWS} of each{_wanted(target)}; without "
+            "--time all rows are dealt by chance"
+        )
     return f"{length}d"
+
+
+def _lengths(days: int) -> Iterator[int]:
+    """Yield the stretches in the order in which they are tried: a fifth, longer ones up to half, shorter ones."""
+    most = max(1, days // 2)
+    least = min(_FEWEST_DAYS, most)
+    first = length = min(max(round(SHARE * days), _FEWEST_DAYS), most)
+    yield first
+    while length < most:
+        length = min(2 * length, most)
+        yield length
+    length = first
+    while length > least:
+        length = max(length // 2, least)
+        yield length
 
 
 def _check_dealt(target: Target) -> None:
@@ -66,8 +84,17 @@ def _enough(con: duckdb.DuckDBPyConnection, schedule: Schedule, target: Target, 
         {"cut": cut, "end": end},
     ).fetchall()
     classes = 2 if target.task == "classification" else 1
-    return len(found) == 2 and all(values >= classes for _, _, values in found)
+    return len(found) == 2 and all(rows >= _FEWEST_ROWS and values >= classes for _, rows, values in found)
+
+
+def _known(con: duckdb.DuckDBPyConnection, schedule: Schedule, target: Target) -> int:
+    moment = f"{identifier(str(schedule.by))}::timestamptz"
+    found = con.execute(
+        f"select count({identifier(target.name)}) from {TABLE} where {moment} < $end",
+        {"end": schedule.batches[-1].start},
+    )
+    return int(found.fetchall()[0][0])
 
 
 def _wanted(target: Target) -> str:
-    return f"both classes of {target.name}" if target.task == "classification" else f"a {target.name}"
+    return " with both classes" if target.task == "classification" else ""

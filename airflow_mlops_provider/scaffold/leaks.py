@@ -10,7 +10,8 @@ from airflow_mlops_provider.scaffold.columns import TABLE, Column
 from airflow_mlops_provider.scaffold.key import is_counter, is_named_id
 from airflow_mlops_provider.scaffold.target import Target
 from airflow_mlops_provider.scaffold.telling import judge, telling
-from airflow_mlops_provider.steps.sql import identifier, literal
+from airflow_mlops_provider.scaffold.unread import unread
+from airflow_mlops_provider.steps.sql import identifier
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,12 +21,6 @@ __all__ = ["LeftOut", "left_out"]
 # A text with so large a share of distinct values, and so many, is a name or free text.
 _FREE_TEXT = 0.5
 _FEWEST_FREE = 100
-# What people and their programs write, and Arrow's reader takes for text.
-_FORMS = {
-    r"[-+]?\d{1,3}([.,' ]\d{3})*([.,]\d+)?": "numbers with a thousands' sign or another decimal sign, read as text",
-    r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?": "a time that is not written as 2026-01-31, read as text",
-}
-_SIGN = r"[.,' /-]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +59,26 @@ def _reasons(
     yield from telling(con, column, target)
     if column.timed:
         yield _timed(con, column, time)
-    if column.kind == "text":
-        yield from _unread(con, column)
+    if column.kind == "text" and (meant := unread(con, column)):
+        yield meant
     if column.values == 1 and not column.nulls:
         yield "the same value in every row"
     if is_counter(column):
         yield f"a counter: whole numbers from {column.low} to {column.high} without a gap"
-    if column.unique and is_named_id(column.name):
-        yield "an id: another value in every row"
+    yield from _names(column)
+
+
+def _names(column: Column) -> Iterator[str]:
+    """Yield that a column names its rows, or most of them."""
     present = column.rows - column.nulls
-    if column.kind == "text" and column.values > max(_FEWEST_FREE, _FREE_TEXT * present):
+    many = column.values > max(_FEWEST_FREE, _FREE_TEXT * present)
+    if column.kind in ("integer", "text") and is_named_id(column.name):
+        if column.unique:
+            yield "an id: another value in every row"
+        if many and column.kind == "integer":
+            yield f"an id: {column.values:,} values in {present:,} rows"
+    if many and column.kind == "text":
         yield f"names or free text: {column.values:,} values in {present:,} rows"
-
-
-def _unread(con: duckdb.DuckDBPyConnection, column: Column) -> Iterator[str]:
-    """Yield that a text is a number or a time in a form that no reader takes for one."""
-    name = identifier(column.name)
-    for pattern, what in _FORMS.items():
-        example, others = con.execute(
-            f"select min({name}) filter (regexp_matches({name}, {literal(_SIGN)})), "
-            f"count_if(not regexp_full_match(trim({name}), {literal(pattern)})) from {TABLE}"
-        ).fetchall()[0]
-        if example is not None and not others:
-            yield f"{what}: {example!r}"
 
 
 def _timed(con: duckdb.DuckDBPyConnection, column: Column, time: str | None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.exceptions import DataError
-from airflow_mlops_provider.scaffold.columns import TABLE, Column, Value, columns_of, load_csv, load_parquet, scratch
+from airflow_mlops_provider.scaffold.columns import TABLE, Column, columns_of, load_csv, load_parquet, scratch
 from airflow_mlops_provider.scaffold.csv_file import csv_file
 from airflow_mlops_provider.scaffold.key import key_of
 from airflow_mlops_provider.steps.sql import identifier
@@ -113,12 +113,20 @@ def _present(con: duckdb.DuckDBPyConnection, column: Column, by_batch: str | Non
 
 
 def _range(column: Column) -> Any:
-    """Return bounds as far again outside as the values lie apart; what never was below 0 stays there."""
-    low, high = float(column.low), float(column.high)  # type: ignore[arg-type]  # of a numeric column
+    """Return bounds as far again outside as the values lie apart; what never was below 0 stays there.
+
+    None where a value is no finite number, or a bound would be none.
+    """
+    number = int if column.kind == "integer" else float
+    low, high = number(column.low), number(column.high)  # type: ignore[arg-type]  # of a numeric column
     width = high - low
-    least = 0.0 if low >= 0 else low - width
-    bounds = {"min_value": _short(least), "max_value": _short(high + width)}
-    seen = f"{_short(low)} to {_short(high)} in {column.rows - column.nulls:,} rows, widened by that width"
+    if not (math.isfinite(low - width) and math.isfinite(high + width)):
+        return None
+    least = 0 if low >= 0 else low - width
+    bounds = {"min_value": _short(least, width), "max_value": _short(high + width, width)}
+    seen = (
+        f"{_short(low, width)} to {_short(high, width)} in {column.rows - column.nulls:,} rows, widened by that width"
+    )
     about = f"{column.name} far outside what was seen"
     return _claim("expect_column_values_to_be_between", about, {"column": column.name, **bounds}, seen)
 
@@ -133,21 +141,19 @@ def _levels(con: duckdb.DuckDBPyConnection, column: Column) -> Any:
     found = con.execute(
         f"select {name}, count(*) from {TABLE} where {name} is not null group by 1 order by 1"
     ).fetchall()
+    # Parquet has times, mappings and bytes, too, which JSON has not.
+    if not all(isinstance(value, str) for value, _ in found):
+        return None
     seen = f"{len(found)} values, the rarest in {min(count for _, count in found):,} rows"
     kwargs = {"column": column.name, "value_set": [value for value, _ in found]}
     return _claim("expect_column_values_to_be_in_set", f"{column.name} is a new value", kwargs, seen, "warning")
 
 
 def _claim(kind: str, about: str, kwargs: dict[str, Any], seen: str, severity: str = "critical") -> dict[str, Any]:
-    plain = {key: _json(value) for key, value in kwargs.items()}
-    return {"type": kind, "kwargs": plain, "severity": severity, "meta": {"notes": seen}, "description": about}
+    return {"type": kind, "kwargs": kwargs, "severity": severity, "meta": {"notes": seen}, "description": about}
 
 
-def _json(value: Value | list[Any]) -> Any:
-    return value.isoformat() if isinstance(value, date | datetime) else value
-
-
-def _short(value: float) -> int | float:
-    """Return a number of at most six digits, whole where it is."""
-    rounded = float(f"{value:.6g}")
-    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+def _short(value: float, width: float) -> int | float:
+    """Return a number to a hundredth of `width` or finer, whole where it is."""
+    rounded = round(value, 2 - math.floor(math.log10(width)))
+    return int(rounded) if abs(rounded) < 1e15 and rounded == int(rounded) else rounded

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from airflow_mlops_provider.exceptions import DataError
 from airflow_mlops_provider.factory.errors import did_you_mean
 from airflow_mlops_provider.scaffold.columns import TABLE, Column
+from airflow_mlops_provider.scaffold.csv_file import SIGNS
+from airflow_mlops_provider.scaffold.unread import unread
 from airflow_mlops_provider.steps.sql import identifier, literal
 
 if TYPE_CHECKING:
@@ -68,11 +70,12 @@ def target_of(con: duckdb.DuckDBPyConnection, columns: tuple[Column, ...], name:
         return _classes(con, column, known)
     if column.numeric:
         return Target(column, "regression")
+    _check_text(con, column)
     often = [str(value) for value, _ in _values(con, column)]
     shown = ", ".join(map(repr, often)) + (", ..." if column.values > _SHOWN else "")
     raise DataError(
         f"target {name!r} has {column.values:,} classes ({shown}): a pipeline predicts one of two classes, or a "
-        f"number. Ask one question of it in a column of its own, such as: is it {often[0]}?"
+        f"number. Ask one question of it in a column of its own, such as: is it {next(filter(None, often))}?"
     )
 
 
@@ -91,7 +94,28 @@ def _classes(con: duckdb.DuckDBPyConnection, column: Column, known: int) -> Targ
         return Target(column, "regression")
     positive = _positive(found)
     negative = next(value for value in found if value != positive)
+    for word in (positive, negative):
+        if not word.isprintable() or any(sign in word for sign in SIGNS):
+            raise DataError(f"target {column.name!r} has the class {word!r}: a pipeline file cannot hold it")
     return Target(column, "classification", positive, negative, found[positive] / known)
+
+
+def _check_text(con: duckdb.DuckDBPyConnection, column: Column) -> None:
+    """Refuse numbers that are a text because of how some are written, rather than call them classes."""
+    name = identifier(column.name)
+    finite = f"coalesce(isfinite(try_cast(replace({name}::varchar, ',', '.') as double)), false)"
+    example, numbers = con.execute(
+        f"select min({name}) filter (not {finite}), count_if({finite}) from {TABLE} where {name} is not null"
+    ).fetchall()[0]
+    known = column.rows - column.nulls
+    if example is not None and numbers > known / 2:
+        odd = known - numbers
+        raise DataError(
+            f"target {column.name!r} is text, not a number: such as {example!r}, one of {odd:,} of {known:,} values"
+        )
+    meant = unread(con, column)
+    if meant:
+        raise DataError(f"target {column.name!r} is text, not a number: {meant}")
 
 
 def _positive(found: dict[str, int]) -> str:

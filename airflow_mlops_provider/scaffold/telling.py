@@ -16,6 +16,8 @@ __all__ = ["judge", "telling"]
 
 _JUDGED = "judged"
 _OUTCOME = "#y"
+# Columns of these names are refused, so that no one is taken for another.
+_RANKS = ('"#a"', '"#b"')
 _MOST_ROWS = 200_000
 # One column that parts the classes so well, or follows the number so closely, is not known in advance.
 _AUC = 0.999
@@ -41,6 +43,8 @@ def telling(con: duckdb.DuckDBPyConnection, column: Column, target: Target) -> I
             yield f"tells {target.name}: it is null for one class only"
         elif column.values <= column.rows / _ROWS_A_GROUP and _parts(con, name):
             yield f"tells {target.name}: each of its values goes with one class only"
+        elif _parts(con, f"({name} = (select mode({name}) from {_JUDGED}))"):
+            yield f"tells {target.name}: its most frequent value goes with one class only"
         elif column.numeric and (auc := _auc(con, name)) is not None and max(auc, 1 - auc) > _AUC:
             yield f"tells {target.name}: alone it parts the classes, ROC AUC {max(auc, 1 - auc):.4f}"
     elif column.numeric or column.kind == "boolean":
@@ -57,7 +61,8 @@ def _parts(con: duckdb.DuckDBPyConnection, value: str) -> bool:
         f"select sum(least(ones, rows - ones))::double, least(sum(ones), sum(rows - ones))::double from "
         f"(select count(*) as rows, sum({identifier(_OUTCOME)}) as ones from {_JUDGED} group by {value})"
     ).fetchall()[0]
-    return bool(missed <= _MISSED * rarer)
+    # A sample may have one class only, and then tells nothing.
+    return bool(rarer and missed <= _MISSED * rarer)
 
 
 def _auc(con: duckdb.DuckDBPyConnection, name: str) -> float | None:
@@ -75,10 +80,11 @@ def _auc(con: duckdb.DuckDBPyConnection, name: str) -> float | None:
 
 def _correlation(con: duckdb.DuckDBPyConnection, name: str) -> float | None:
     """Return Pearson's or Spearman's correlation with the outcome, whichever is larger."""
-    y = identifier(_OUTCOME)
+    y, (a, b) = identifier(_OUTCOME), _RANKS
     straight, ranked = con.execute(
-        f"select corr({name}::double, {y}), corr(a, b) from (select {name}, {y}, rank() over (order by {name}) as a, "
-        f"rank() over (order by {y}) as b from {_JUDGED} where {name} is not null)"
+        f"select corr({name}::double, {y}), corr({a}, {b}) from (select {name}, {y}, "
+        f"rank() over (order by {name}) as {a}, rank() over (order by {y}) as {b} "
+        f"from {_JUDGED} where {name} is not null)"
     ).fetchall()[0]
     found = [float(one) for one in (straight, ranked) if one is not None]
     return max(found, key=abs, default=None)

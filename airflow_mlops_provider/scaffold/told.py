@@ -8,6 +8,7 @@ from airflow_mlops_provider.scaffold.folder import Place
 from airflow_mlops_provider.scaffold.found import Found
 from airflow_mlops_provider.scaffold.from_csv import Made
 from airflow_mlops_provider.scaffold.key import ROW_ID
+from airflow_mlops_provider.scaffold.text import printable
 
 __all__ = ["next_commands", "told"]
 
@@ -26,7 +27,7 @@ def told(made: Made, place: Place) -> str:
         _line("batches", _batches(made)),
         _line("features", _features(found)),
         *(
-            textwrap.fill(f"left out: {one.name}: {one.reason}", _WIDTH, subsequent_indent="  ")
+            textwrap.fill(printable(f"left out: {one.name}: {one.reason}"), _WIDTH, subsequent_indent="  ")
             for one in found.left_out
         ),
         _line("wrote", _written(made, place)),
@@ -40,7 +41,7 @@ def next_commands(place: Place) -> str:
 
 
 def _line(name: str, text: str) -> str:
-    return textwrap.fill(f"{name:9} {text}", _WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False)
+    return textwrap.fill(f"{name:9} {printable(text)}", _WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False)
 
 
 def _read(found: Found) -> str:
@@ -62,7 +63,8 @@ def _target(found: Found) -> str:
 def _key(found: Found) -> str:
     if found.key:
         return f"{', '.join(found.key)}: unique, never null"
-    return f"no column names a row, so {ROW_ID}, the row's number, was put in as the first one"
+    twins = f"; complete duplicates of another row: {found.twins:,}" if found.twins else ""
+    return f"no column names a row, so {ROW_ID}, the row's number, was put in as the first one{twins}"
 
 
 def _features(found: Found) -> str:

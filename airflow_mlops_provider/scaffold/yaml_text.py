@@ -7,6 +7,8 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from airflow_mlops_provider.scaffold.text import printable
+
 __all__ = ["comment", "listed", "mapped", "scalar"]
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -43,4 +45,5 @@ def mapped(pairs: Mapping[str, str]) -> str:
 def comment(text: str, indent: int) -> str:
     """Return a text as comment lines of `indent` spaces."""
     margin = f"{' ' * indent}# "
+    text = printable(text)
     return textwrap.fill(text, _WIDTH, initial_indent=margin, subsequent_indent=f"{margin}  ", break_on_hyphens=False)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 from pathlib import Path
 
 import pytest
@@ -37,12 +38,16 @@ def put(folder: Path, content: str | bytes) -> Path:
         (b"a,_batch\n1,2\n", "'_batch' is this package's own"),
         (b"a,{{ x }}\n1,2\n", "has characters that a pipeline file cannot hold"),
         (b"a\n1\n", "has one column"),
+        (b"sep=;\na;b\n1;2\n", "the first line is Excel's 'sep=': remove it"),
+        (b"\xef\xbb\xbfSEP=,\r\na,b\r\n", "the first line is Excel's 'sep=': remove it"),
+        (",".join(f"c{n}" for n in range(2001)) + "\n", "has 2,001 columns: at most 2,000 can be looked at"),
         (b"PK\x03\x04rest", "an Excel workbook"),
         (b"\xd0\xcf\x11\xe0rest", "an old Excel workbook"),
         (b"PAR1rest", "a Parquet file"),
         (b"\x1f\x8brest", "is compressed"),
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16: convert it"),
         (b"a,b\n1,\x00\n", "a binary file"),
+        (b"a,b\n" + b"1,2\n" * 3000 + b"1,\x00\n", "line 3002: a NUL byte, no CSV"),
     ],
 )
 def test_what_is_no_csv_is_refused(tmp_path, content, says):
@@ -50,10 +55,19 @@ def test_what_is_no_csv_is_refused(tmp_path, content, says):
         csv_file(put(tmp_path, content))
 
 
-@pytest.mark.parametrize("name", [BATCH_COLUMN, PLACE, PREDICTION])
+@pytest.mark.parametrize("name", [BATCH_COLUMN, PLACE, PREDICTION, "#y", "#a", "#b"])
 def test_the_steps_own_columns_are_refused(tmp_path, name):
     with pytest.raises(DataError, match="is this package's own"):
         csv_file(put(tmp_path, f"a,{name}\n1,2\n"))
+
+
+def test_the_way_out_can_be_pasted(tmp_path):
+    path = tmp_path / "a b; x.csv"
+    path.write_bytes("a,b\n1,é\n".encode("latin-1"))
+    with pytest.raises(DataError) as found:
+        csv_file(path)
+    words = shlex.split(str(found.value).partition("such as with ")[2], posix=True)
+    assert words[-3:] == [str(path), ">", str(tmp_path / "a b; x_utf8.csv")]
 
 
 def test_no_file_and_a_folder_are_refused(tmp_path):

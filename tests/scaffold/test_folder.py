@@ -1,5 +1,6 @@
 """Files go to their place all together or not at all, and never over what is there."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,8 @@ def test_the_bundles_root_is_the_parent(tmp_path):
 def put(place, text="new"):
     with place.filling() as part:
         (part / "data").mkdir()
+        (part / "a" / "b").mkdir(parents=True)
+        (part / "a" / "b" / "c.csv").write_text("new")
         (part / "data" / "a.csv").write_text("new")
         (part / "data" / "b.csv").write_text(text)
 
@@ -50,9 +53,44 @@ def test_beside_what_is_there_but_not_over_it(tmp_path):
     with pytest.raises(ConfigError, match=r"there already: churn/churn\.yaml; give another name"), place.filling():
         pytest.fail("nothing is to be done")
     (tmp_path / "churn" / "churn.yaml").unlink()
-    with pytest.raises(ConfigError, match=r"there already: churn/data/a\.csv"):
+    with pytest.raises(ConfigError, match=r"there already: .*churn/data/a\.csv"):
         put(place)
-    assert sorted(p.name for p in (tmp_path / "churn").rglob("*") if p.is_file()) == ["a.csv", "b.csv", "notes.txt"]
+    assert sorted(p.name for p in (tmp_path / "churn").rglob("*") if p.is_file()) == [
+        "a.csv",
+        "b.csv",
+        "c.csv",
+        "notes.txt",
+    ]
+
+
+@pytest.mark.parametrize("data", ["a file", "a dangling link"])
+def test_what_cannot_be_written_is_told_and_undone(tmp_path, data):
+    (tmp_path / "churn").mkdir()
+    if data == "a file":
+        (tmp_path / "churn" / "data").write_text("mine")
+    else:
+        (tmp_path / "churn" / "data").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="churn cannot be written: "):
+        put(place_of("churn", None))
+    assert [path.name for path in (tmp_path / "churn").iterdir()] == ["data"]
+
+
+def test_a_file_in_the_folders_place_is_told(tmp_path):
+    (tmp_path / "churn").write_text("mine")
+    with pytest.raises(ConfigError, match="churn cannot be written: "):
+        put(place_of("churn", None))
+
+
+def test_a_dangling_link_is_something_that_is_there(tmp_path):
+    (tmp_path / "churn").mkdir()
+    (tmp_path / "churn" / "churn.yaml").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="there already"):
+        put(place_of("churn", None))
+
+
+def test_a_command_can_be_pasted():
+    words = shlex.split(place_of("churn", Path("my dags; x")).command("lint"))
+    assert words == ["airflow-mlops", "lint", "my dags; x/churn/churn.yaml", "--bundle", "my dags; x"]
 
 
 def test_nothing_is_written_where_it_fails(tmp_path):

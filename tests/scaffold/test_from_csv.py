@@ -150,6 +150,20 @@ def test_without_time_it_says_that_the_days_are_made_up(init, tmp_path):
     assert "refit" not in evaluate
 
 
+def test_duplicate_rows_are_counted(init, tmp_path):
+    header, values = no_time()
+    write(tmp_path / "t.csv", (header, [*values, *values[:3]]))
+    _, out, _ = init("init", "late", "--from", "t.csv", "--target", "late")
+    assert "put in as the first one; complete duplicates of another row: 3" in " ".join(out.split())
+
+
+def test_what_is_printed_is_printable(init, tmp_path):
+    write(tmp_path / "a\x1b[31m\u2028.csv", no_time())
+    status, out, _ = init("init", "late", "--from", "a\x1b[31m\u2028.csv", "--target", "late")
+    assert status == 0
+    assert out.replace("\n", "").isprintable()
+
+
 def test_below_dags_where_that_folder_is(init, tmp_path):
     (tmp_path / "dags").mkdir()
     write(tmp_path / "t.csv", text_target())
@@ -192,6 +206,11 @@ LATE = "".join(f"{i % 7},{int(i < 50)},2025-01-{1 + i // 20:02d}\n" for i in ran
             ["churn", "--target", "y", "--time", "z"],
             f"x,y,z\n{LATE}",
             "cannot be parted by time into some to fit on and",
+        ),
+        (
+            ["churn", "--target", "y"],
+            f"Row_ID,y,z\n{ROWS}{ROWS}",
+            "no column names a row, and 'row_id', which would be",
         ),
         (["Churn!", "--target", "y"], f"x,y,z\n{ROWS}", "'Churn!' is no pipeline's name"),
         (["churn"], f"x,y,z\n{ROWS}", "--from needs --target"),

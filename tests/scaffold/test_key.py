@@ -36,6 +36,22 @@ def test_a_pair_of_which_one_is_an_id(key):
     assert key("area,month,x,y", rows) == ()
 
 
+def test_a_pair_of_measures_is_none_by_chance(key):
+    rows = [f"{i % 5},{100 + i // 5},0" for i in range(15)]
+    assert key("flat_id,lot_size,y", rows) == ()
+    assert key("order_id,line_no,y", rows) == ("order_id", "line_no")
+
+
+def test_a_measure_called_as_an_id_is_none(key):
+    assert key("rate_id,x,y", [f"{i}.5,1,0" for i in range(9)]) == ()
+    assert key("num_hours,x,y", [f"{i * i},1,0" for i in range(9)]) == ()
+
+
+@pytest.mark.parametrize("form", ["{:02d}/01/2024 10:22:33", "{}.5 %", "${}.50", '"{},000"'])
+def test_a_time_or_a_number_that_no_reader_knows_is_none(key, form):
+    assert key("sold,x,y", [f"{form.format(i)},1,0" for i in range(1, 13)]) == ()
+
+
 def test_the_target_and_the_predictions_own_names_are_none(key):
     assert key("y,x", [f"{i},1" for i in range(9)]) == ()
     assert key("role,x,y", [f"r{i},1,0" for i in range(9)]) == ()
@@ -46,6 +62,8 @@ def test_names_of_ids(name):
     assert is_named_id(name)
 
 
-@pytest.mark.parametrize("name", ["paid", "width", "monkey", "idle", "anode", "notes", "number_x"])
+@pytest.mark.parametrize(
+    "name", ["paid", "width", "monkey", "idle", "anode", "notes", "num_hours", "no_of_steps", "key_rate"]
+)
 def test_names_that_only_look_so(name):
-    assert is_named_id(name) == (name == "number_x")
+    assert not is_named_id(name)

@@ -48,6 +48,14 @@ def reasons(con, columns):
         ([f'"{i % 9 + 1}.{i % 7}00,50"' for i in range(N)], "another decimal sign, read as text: '1.000,50'"),
         ([f'"{i % 9},5"' for i in range(N)], "another decimal sign, read as text: '0,5'"),
         ([f"{i % 28 + 1}.12.2025" for i in range(N)], "a time that is not written as 2026-01-31, read as text: '1.12."),
+        ([f"{i % 28 + 1:02d}/12/2025 10:22:33" for i in range(N)], "a time that is not written as 2026-01-31"),
+        ([f"{i % 90}%" for i in range(N)], "numbers with a unit or a sign, read as text: '0%'"),
+        ([f"{i % 90} €" for i in range(N)], "numbers with a unit or a sign, read as text: '0 €'"),
+        ([f"$12.{i % 90:02d}" for i in range(N)], "numbers with a unit or a sign, read as text: '$12.00'"),
+        ([f'"{i % 90 or ""}"' for i in range(N)], "whole numbers, text only because of 5 quoted empty fields"),
+        ([f'"{round(x, 2) if x > 0 else ""}"' for x in X], "numbers, text only because of"),
+        (np.where(Y, np.round(X, 3), 0), "tells y: its most frequent value goes with one class only"),
+        (np.where(Y, [f"ticket {i}" for i in range(N)], "none"), "its most frequent value goes with one class only"),
         (DAYS, "a time: derive from it what the model should know"),
     ],
 )
@@ -66,8 +74,21 @@ def test_left_out_of_a_classification(reasons, values, says):
         ["x" if d < 0.1 else "" for d in DRAW.random(N)],
         [f"{i:04d}" for i in DRAW.integers(0, 20, N)],
         [f"{i:03d}" for i in DRAW.integers(0, 20, N)],
+        [f"1.{i}.0" for i in DRAW.integers(0, 20, N)],
+        DRAW.choice(["a", "b", '""'], N),
     ],
-    ids=["good", "better", "levels", "whole numbers", "many levels", "sparse", "codes", "short codes"],
+    ids=[
+        "good",
+        "better",
+        "levels",
+        "whole numbers",
+        "many levels",
+        "sparse",
+        "codes",
+        "short codes",
+        "versions",
+        "quoted levels",
+    ],
 )
 def test_kept(reasons, values):
     assert reasons(values) is None
@@ -96,6 +117,23 @@ def test_a_word_that_stands_for_the_number_is_left_out_of_a_regression(con, colu
     known = columns_of(con)
     (one,) = left_out(con, known, target_of(con, known, "y"), (), None)
     assert one.reason == "tells y: it hardly differs among rows of one value, 0.00% of its variance"
+
+
+@pytest.mark.parametrize("name", ["a", "b", "rows", "ones", "place", "spread"])
+@pytest.mark.parametrize(("values", "target"), [(np.exp(4 * X), X), (X + 100 * Y, Y.astype(int))])
+def test_a_leak_of_any_name_is_found(con, columns, name, values, target):
+    rows = [f"{c:.9f},{y},{x:.4f}" for c, y, x in zip(values, target, DRAW.normal(0, 1, N), strict=True)]
+    columns("\n".join([f"{name},y,x", *rows]) + "\n")
+    known = columns_of(con)
+    assert [one.name for one in left_out(con, known, target_of(con, known, "y"), (), None)] == [name]
+
+
+def test_an_id_with_a_few_twins_is_still_one(con, columns):
+    rows = [f"{100_000 + 7 * (i % 391)},{y},{x:.3f}" for i, (y, x) in enumerate(zip(Y.astype(int), X, strict=True))]
+    columns("\n".join(["customer_id,y,x", *rows]) + "\n")
+    known = columns_of(con)
+    (one,) = left_out(con, known, target_of(con, known, "y"), (), None)
+    assert (one.name, one.reason) == ("customer_id", "an id: 391 values in 400 rows")
 
 
 def test_the_future_is_what_lies_later_than_the_time(reasons):

@@ -21,6 +21,12 @@ def schedule(con, columns):
     return of
 
 
+def days(first, last):
+    """Return each day from the first to the last."""
+    begin, end = date.fromisoformat(first), date.fromisoformat(last)
+    return [begin + timedelta(days=n) for n in range((end - begin).days + 1)]
+
+
 @pytest.mark.parametrize(
     ("first", "last", "preset", "count"),
     [
@@ -35,16 +41,17 @@ def schedule(con, columns):
     ],
 )
 def test_as_coarse_as_it_takes(schedule, first, last, preset, count):
-    found = schedule(first, last)
+    found = schedule(*days(first, last))
     assert (found.preset, len(found.batches), found.trained) == (preset, count, count - 1)
     assert found.start <= date.fromisoformat(first) < found.batches[0].end.date()
     assert found.batches[-1].start.date() <= date.fromisoformat(last) < found.end
 
 
 def test_the_last_moment_of_a_batch_is_in_it(schedule):
-    assert len(schedule("2025-03-01", "2025-03-04T23:59:59").batches) == 4
-    assert len(schedule("2025-03-01T00:00:00Z", "2025-03-05T00:00:00Z").batches) == 5
-    assert len(schedule("2025-03-01T00:00:00Z", "2025-03-05T01:00:00+02:00").batches) == 4
+    between = ["2025-03-02T00:00:00Z", "2025-03-03T00:00:00Z"]
+    assert len(schedule("2025-03-01", "2025-03-02", "2025-03-04T23:59:59").batches) == 4
+    assert len(schedule("2025-03-01T00:00:00Z", *between, "2025-03-05T00:00:00Z").batches) == 5
+    assert len(schedule("2025-03-01T00:00:00Z", *between, "2025-03-05T01:00:00+02:00").batches) == 4
 
 
 @pytest.mark.parametrize(
@@ -55,6 +62,19 @@ def test_the_last_moment_of_a_batch_is_in_it(schedule):
         (["1", "2"], "at", "'at' is a number, such as '1'"),
         (["", ""], "at", "'at' has no value in any row"),
         (["2025-03-01"], "att", "no column 'att' for the time. Did you mean 'at'"),
+        (["2025-03-01", "9999-12-31"], "at", "to 9999-12-31 00:00:00: is one of them a stand-in for 'none'"),
+        (["2025-03-01T00:00:00Z", "9999-12-31T23:59:59-12:00"], "at", "is one of them a stand-in for 'none'"),
+        (["0001-01-01", "2025-03-01"], "at", "runs from 0001-01-01 00:00:00 to 2025-03-01 00:00:00: is one"),
+        (
+            ["2013-05-05", *days("2024-01-01", "2024-09-01")],
+            "at",
+            "10 of 12 batches, @yearly by 'at', would be empty; rows up to 2013-05-05: 1, from 2024-01-01 on: 245",
+        ),
+        (
+            [*days("2024-01-01", "2024-09-01"), "2042-05-05"],
+            "at",
+            "rows up to 2024-09-01: 245, from 2042-05-05 on: 1. Is one of these dates mistyped",
+        ),
     ],
 )
 def test_what_does_not_say_when(schedule, moments, name, says):

@@ -61,7 +61,7 @@ def test_without_a_key_rows_are_numbered(tmp_path, folder):
 
 
 def test_a_time_that_is_none_is_told_with_its_line(con, columns, tmp_path, folder):
-    columns("at,x\n2025-03-01,1\n2025-03-09,1\n")
+    columns("at,x\n2025-03-01,1\n2025-03-02,1\n2025-03-04,1\n")
     schedule = timed(con, columns_of(con), "at")
     with pytest.raises(DataError, match="line 3: 'soon' is no time"):
         split(put(tmp_path / "t.csv", "at,x\n2025-03-01,1\nsoon,1\n"), schedule, ("x",), folder)

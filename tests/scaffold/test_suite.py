@@ -1,6 +1,8 @@
 """A suggested suite holds of the data that suggested it and of tomorrow's, and not of what is broken."""
 
 import json
+from datetime import time
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -117,6 +119,41 @@ def test_any_data_pass_their_own_suite(tmp_path, rows):
     pq.write_table(given_table, tmp_path / "given.parquet")
     found = verdict(tmp_path, suggested_from(tmp_path / "given.parquet"), given_table)
     assert (found.verdict, found.quarantined) == ("pass", 0)
+
+
+@pytest.mark.parametrize("form", ["{}", "{}.5", "{}e3"])
+def test_a_narrow_range_far_from_zero_holds_its_values(con, columns, form):
+    values = [1_000_002_000 + 10 * n for n in range(91)]
+    columns("n,c\n" + "".join(f"{form.format(n)},1\n" for n in values))
+    (n, *_) = known = columns_of(con)
+    found = suggested(con, "t", known, ())["expectations"]
+    (claim,) = [c for c in found if c["kwargs"].get("column") == "n" and "max_value" in c["kwargs"]]
+    width = n.high - n.low
+    assert claim["kwargs"]["min_value"] == pytest.approx(n.low - width if n.low < 0 else 0, abs=width / 100)
+    assert claim["kwargs"]["max_value"] == pytest.approx(n.high + width, abs=width / 100)
+
+
+@pytest.mark.parametrize("odd", [float("inf"), float("-inf"), float("nan"), 1.7e308])
+def test_what_no_json_can_say_is_not_claimed(tmp_path, init, odd):
+    pq.write_table(pa.table({"n": [1.0, 2.0, -odd, odd]}), tmp_path / "t.parquet")
+    status, out, _ = init("suite", "suggest", "t.parquet")
+    assert status == 0
+    claims = json.loads(out, parse_constant=pytest.fail)["expectations"]
+    assert not [claim for claim in claims if "max_value" in claim["kwargs"]]
+
+
+def test_columns_of_any_type_of_parquet(tmp_path, init):
+    odd = {
+        "at": pa.array([time(n % 3) for n in range(60)]),
+        "pair": [{"a": n % 2} for n in range(60)],
+        "bytes": [b"\xff" for _ in range(60)],
+        "list": [[n % 2] for n in range(60)],
+        "price": pa.array([Decimal(n) for n in range(60)], pa.decimal128(9, 2)),
+    }
+    pq.write_table(pa.table(odd), tmp_path / "odd.parquet")
+    status, out, _ = init("suite", "suggest", "odd.parquet")
+    assert status == 0
+    assert not [claim for claim in json.loads(out)["expectations"] if "value_set" in claim["kwargs"]]
 
 
 def test_what_suggests_nothing(tmp_path):

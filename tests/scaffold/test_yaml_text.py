@@ -1,5 +1,6 @@
 """What is written as YAML is read as what was meant."""
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,3 +42,8 @@ def test_long_lists_are_wrapped():
 def test_a_comment_is_one_on_every_line(words):
     lines = comment(" ".join(words), 4).splitlines()
     assert all(line.startswith("    # ") for line in lines)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028", "\u2029", "\x0b", "\x1c"])
+def test_no_line_ends_within_a_comment(end):
+    assert comment(f"yes{end}tasks: 1", 4) == "    # yes tasks: 1"
