@@ -85,14 +85,14 @@ def test_a_folder_elsewhere_is_the_bundle_of_what_is_found_in_it(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (file.parent / "teams").mkdir()
-    (file.parent / "code.py").write_text("def visits(batch): ...\n")
-    text = GOOD.replace('files: "in/{batch}.csv"', "python_callable: code.visits")
+    (file.parent / "own.py").write_text("def visits(batch): ...\n")
+    text = GOOD.replace('files: "in/{batch}.csv"', "python_callable: own.visits")
     (file.parent / "teams" / "a.yaml").write_text(text.replace("tiny", "a").replace("{visits:", "{views:"))
     monkeypatch.chdir("in")
 
     assert main(["lint", str(file.parent)]) == 0
     assert main(["lint", str(file.parent / "teams" / "a.yaml")]) == 1
-    assert "no file code.py in the bundle" in capsys.readouterr().out
+    assert "no file own.py in the bundle" in capsys.readouterr().out
 
 
 def test_lint_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
