@@ -35,16 +35,27 @@ def trial_dags() -> dict[str, Any]:
     for dag in found.values():
         for task in dag.tasks:
             task.retries = 0
-            task.on_failure_callback = [_remember]
+            task.on_failure_callback = []
     return found
 
 
-def _remember(context: Any) -> None:  # Airflow's Context
-    # Airflow 3.2 hands no exception to a callback under `dag.test()`.
-    said = str(context.get("exception") or "see log.txt").strip().splitlines()
-    # Databases end with the line of a query and a caret below it.
-    said = [line for line in said if not _SHOWN.fullmatch(line)]
-    _ERRORS[context["ti"].dag_id, context["ti"].task_id] = said[-1] if said else type(context["exception"]).__name__
+def _remember() -> None:
+    """Keep why a step's task fails: Airflow 3.2's `dag.test()` tells no callback."""
+    from airflow_mlops_provider.operators.base import StepOperator
+
+    execute = StepOperator.execute
+
+    def remembering(self: StepOperator, *given: Any, **named: Any) -> Any:
+        try:
+            return execute(self, *given, **named)
+        except Exception as exc:
+            # Databases end with the line of a query and a caret below it.
+            said = [line for line in str(exc).strip().splitlines() if not _SHOWN.fullmatch(line)]
+            _ERRORS[self.dag_id, self.task_id] = said[-1] if said else type(exc).__name__
+            raise
+
+    # Of the class: what runs is a copy of the DAG's task.
+    StepOperator.execute = remembering  # type: ignore[method-assign]
 
 
 def main(home: Path) -> int:
@@ -55,6 +66,8 @@ def main(home: Path) -> int:
         os.dup2(log.fileno(), 2)
         given = json.loads((home / "runs.json").read_text())
         sys.path.insert(0, given["bundle"])
+        # MLflow of some versions makes a folder where it is called, and a worker of Airflow's is called anywhere.
+        os.chdir(home)
         try:
             return _Trial(home, report).run([TrialRun(**run) for run in given["runs"]])
         except Exception as exc:
@@ -99,6 +112,7 @@ class _Trial:
 
         # Made from Airflow's own models: a second, where its migrations one by one are most of a minute.
         initdb()
+        _remember()
         return trial_dags()
 
     def _ended(self, dag: Any, run: TrialRun, planned: DagPlan) -> list[tuple[str, str, str, str]]:
@@ -113,7 +127,9 @@ class _Trial:
         lines = []
         for task in planned.tasks:
             state, seconds = states.get(task.task_id, ("none", 0.0))
-            said = _ERRORS.pop((run.dag_id, task.task_id), "") or line_of(task.task_id, results.get(task.task_id))
+            said = line_of(task.task_id, results.get(task.task_id))
+            if state == "failed":
+                said = _ERRORS.pop((run.dag_id, task.task_id), "see log.txt")
             said = unasked.get(task.task_id, said) if state == "success" else said
             lines.append((task.task_id, state, f"{seconds:.1f} s" if seconds else "", said))
         return lines
